@@ -1,0 +1,131 @@
+"""The record that the formula layer hands to the engine: columns of numbers and what they mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.formula.grammar import Formula
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupingFactor:
+    """A grouping factor as it stands in the rows of a design.
+
+    Attributes
+    ----------
+    name
+        The factor as written in the formula, for example ``"school"`` or ``"class:school"``.
+    codes
+        For each row, the position of its level in `levels` (0-based, ``int32``).
+    levels
+        The level names in R's order, as text; unused levels are not among them.
+    """
+
+    name: str
+    codes: IntArray
+    levels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RandomTerm:
+    """One random-effects term: the columns left of its bar and the factor right of it.
+
+    Attributes
+    ----------
+    label
+        The term as text, for example ``"Days | Subject"``.
+    factor
+        The grouping factor. Terms on the same factor share one and the same object.
+    names
+        The names of the columns, as R names them.
+    columns
+        For each name, its position in `Design.columns`.
+    structure
+        The covariance structure: ``"unstructured"`` or ``"diagonal"``.
+    """
+
+    label: str
+    factor: GroupingFactor
+    names: tuple[str, ...]
+    columns: tuple[int, ...]
+    structure: str = "unstructured"
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Everything a fit needs from formula and data, one float column per distinct variable.
+
+    Attributes
+    ----------
+    formula
+        The formula, with ``.`` expanded.
+    columns
+        Array of shape (n, c), Fortran order, read-only: the fixed-effects columns first, then the columns
+        that only random terms use, and the response last. A variable that both parts use is stored once.
+    n_fixed
+        Number of fixed-effects columns p; ``columns[:, :n_fixed]`` is X.
+    fixed_names
+        Their names, as R names them.
+    fixed_assign
+        For each fixed-effects column, the position of its term in `term_labels` (0 is the intercept's place, as R counts).
+    term_labels
+        The fixed-effects terms in R's order, without the intercept.
+    dropped_names
+        Fixed-effects columns left out because earlier ones determine them.
+    response_name
+        The response as written, for example ``"log(y)"``.
+    random
+        The random terms, in formula order.
+    weights
+        Prior weights of the rows (precision up to σ²), or None.
+    offset
+        The sum of the offsets per row, or None. It is not subtracted from the response here.
+    n_rows
+        Rows in the data as given.
+    kept
+        For each row as given, whether it is in the design; None when all are.
+    missing_by_column
+        For each variable with missing values, how many rows lack it.
+    na_action
+        ``"omit"``, ``"exclude"`` or ``"fail"``.
+    row_labels
+        Labels of the kept rows (the pandas index), or None for 0, 1, 2, …
+    """
+
+    formula: Formula
+    columns: FloatArray
+    n_fixed: int
+    fixed_names: tuple[str, ...]
+    fixed_assign: tuple[int, ...]
+    term_labels: tuple[str, ...]
+    dropped_names: tuple[str, ...]
+    response_name: str
+    random: tuple[RandomTerm, ...]
+    weights: FloatArray | None
+    offset: FloatArray | None
+    n_rows: int
+    kept: npt.NDArray[np.bool_] | None
+    missing_by_column: dict[str, int]
+    na_action: str
+    row_labels: object | None
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return int(self.columns.shape[0])
+
+    @property
+    def X(self) -> FloatArray:
+        """The fixed-effects design matrix, shape (n, p)."""
+        return self.columns[:, : self.n_fixed]
+
+    @property
+    def y(self) -> FloatArray:
+        """The response, shape (n,), without the offset subtracted."""
+        return self.columns[:, -1]
