@@ -1,0 +1,1 @@
+"""Data in: frames, grouping factors, missing values, example data sets."""

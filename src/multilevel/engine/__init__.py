@@ -1,0 +1,1 @@
+"""The fit: cross-products, blocked factorisation, derivatives, optimisers."""

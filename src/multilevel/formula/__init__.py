@@ -1,0 +1,1 @@
+"""Formulas: grammar, contrasts, and the design they make of a data frame."""

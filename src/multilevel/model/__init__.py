@@ -1,0 +1,1 @@
+"""The fitted model and the functions that make it."""

@@ -1,0 +1,1 @@
+"""Summaries as text, HTML, Markdown and JSON."""
