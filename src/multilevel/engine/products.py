@@ -1,0 +1,333 @@
+"""Cross-products of a design: everything a fit needs of the rows, computed once.
+
+After this no step of a fit touches the rows again. The cross-products of the chain's blocks are held level
+by level; what stays dense is held as one symmetric matrix (dense random effects, X, y).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.engine.accumulate import (
+    cross_products,
+    dense_cross_products,
+    level_products,
+    rows_by_level,
+    shared_levels,
+    total_products,
+)
+from multilevel.engine.columns import ColumnMoments, ColumnScaling, column_moments
+from multilevel.engine.plan import Block, Plan, make_plan
+from multilevel.formula.design import Design
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLayout:
+    """Where the numbers of the chain's blocks stand in flat arrays (all offsets in elements).
+
+    For stage i, level j (k columns, `ahead[i]` columns of later stages of the chain):
+
+    * the diagonal block, k × k, at ``diagonal_at[i] + j·k²``;
+    * the products with its ancestors in the chain, k × ahead, at ``tail_at[i] + j·k·ahead``; those with stage i' begin
+      at column ``ahead_column[i, i']``;
+    * the products with the columns of the dense matrix listed in ``index[index_at[i] + indptr[j] …]``, k rows of them,
+      at ``values_at[i] + k·indptr[j]``, where indptr begins at ``indptr_at[i]``;
+    * its level in stage i', at ``parent[parent_at[i, i'] + j]``;
+    * for each of its listed columns, the position of that column in its ancestor's list, at
+      ``position[position_at[i, i'] + indptr[j] …]``.
+    """
+
+    levels: IntArray
+    sizes: IntArray
+    ahead: IntArray
+    diagonal_at: IntArray
+    tail_at: IntArray
+    indptr_at: IntArray
+    indptr: IntArray
+    index_at: IntArray
+    index: npt.NDArray[np.int32]
+    values_at: IntArray
+    ahead_column: IntArray
+    parent_at: IntArray
+    parent: npt.NDArray[np.int32]
+    position_at: IntArray
+    position: npt.NDArray[np.int32]
+    factor_at: IntArray
+    effects_at: IntArray
+
+    def arguments(self) -> tuple[npt.NDArray[np.generic], ...]:
+        """Return the arrays in the order in which the kernels take them."""
+        return (
+            self.levels, self.sizes, self.ahead, self.diagonal_at, self.tail_at, self.indptr_at, self.indptr, self.index_at,
+            self.index, self.values_at, self.ahead_column, self.parent_at, self.parent, self.position_at, self.position,
+            self.factor_at,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CrossProducts:
+    """The cross-products of a design, by blocks, in the engine's columns.
+
+    Attributes
+    ----------
+    plan
+        The order of elimination.
+    fixed
+        Scaling of the fixed-effects columns.
+    response_shift, response_scale
+        The engine's response is ``(y − offset − shift) · scale``.
+    layout
+        Where the chain's numbers stand.
+    diagonal, tail, values
+        The chain's numbers (see `ChainLayout`).
+    dense
+        Products of the dense random effects, X and y with one another: symmetric, lower triangle filled.
+    nobs
+        Number of rows.
+    log_weights
+        Σ log w, 0 without weights.
+    """
+
+    plan: Plan
+    fixed: ColumnScaling
+    response_shift: float
+    response_scale: float
+    layout: ChainLayout
+    diagonal: FloatArray
+    tail: FloatArray
+    values: FloatArray
+    dense: FloatArray
+    nobs: int
+    log_weights: float
+
+    @property
+    def n_fixed(self) -> int:
+        """Number of fixed-effects columns p."""
+        return int(self.fixed.places.size)
+
+    @property
+    def n_dense(self) -> int:
+        """Number of random effects in the dense matrix."""
+        return int(self.dense.shape[0]) - self.n_fixed - 1
+
+
+def engine_columns(design: Design) -> FloatArray:
+    """Return the design's columns with the offset taken off the response."""
+    if design.offset is None:
+        return design.columns
+    columns = design.columns.copy(order="F")
+    columns[:, -1] -= design.offset
+    columns.flags.writeable = False
+    return columns
+
+
+def cross_products_of(design: Design) -> CrossProducts:
+    """Pass over the rows of a design and add up all products that a fit needs."""
+    columns = engine_columns(design)
+    weights = np.empty(0) if design.weights is None else np.ascontiguousarray(design.weights)
+    moments = column_moments(columns, design.weights)
+    plan = make_plan(design, moments)
+    fixed = moments.scaling(tuple(range(design.n_fixed)), centre=True)
+    shift, scale = _response_scaling(moments, fixed)
+    right = ColumnScaling(
+        np.append(fixed.places, columns.shape[1] - 1), np.append(fixed.shift, shift), np.append(fixed.scale, scale), -1
+    )
+
+    q, width = plan.n_dense, right.places.size
+    dense = np.zeros((q + width, q + width))
+    total_products(columns, right.places, right.shift, right.scale, weights, dense[q:, q:])
+    _dense_blocks(plan, columns, right, weights, dense)
+    layout, diagonal, tail, values = _chain_blocks(plan, columns, right, weights, q)
+    log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
+    return CrossProducts(
+        plan, fixed, shift, scale, layout, diagonal, tail, values, dense, int(columns.shape[0]), log_weights
+    )
+
+
+def _response_scaling(moments: ColumnMoments, fixed: ColumnScaling) -> tuple[float, float]:
+    mean, spread = float(moments.mean[-1]), float(moments.spread[-1])
+    if fixed.constant >= 0:
+        return mean, 1.0 / spread if spread > 0 else 1.0
+    size = float(np.hypot(mean, spread))
+    return 0.0, 1.0 / size if size > 0 else 1.0
+
+
+def _dense_blocks(plan: Plan, columns: FloatArray, right: ColumnScaling, weights: FloatArray, dense: FloatArray) -> None:
+    """Fill the rows and columns of the dense random effects (lower triangle)."""
+    offsets = plan.dense_offsets()
+    blocks = plan.blocks[plan.depth :]
+    q = plan.n_dense
+    everything = np.zeros(columns.shape[0], dtype=np.int32) if blocks else np.empty(0, dtype=np.int32)
+    for a, block in enumerate(blocks):
+        for b in range(a + 1):
+            dense_cross_products(
+                columns, block.factor.codes, *_scaling(block.columns), offsets[a],
+                blocks[b].factor.codes, *_scaling(blocks[b].columns), offsets[b], weights, dense,
+            )  # fmt: skip
+        dense_cross_products(
+            columns, everything, *_scaling(right), q, block.factor.codes, *_scaling(block.columns), offsets[a], weights,
+            dense,
+        )  # fmt: skip
+
+
+def _scaling(columns: ColumnScaling) -> tuple[npt.NDArray[np.int64], FloatArray, FloatArray]:
+    return columns.places, columns.shift, columns.scale
+
+
+def _cumulative(counts: list[int]) -> tuple[IntArray, int]:
+    ends = np.cumsum([0, *counts])
+    return ends[:-1].astype(np.int64), int(ends[-1])
+
+
+def _chain_blocks(
+    plan: Plan, columns: FloatArray, right: ColumnScaling, weights: FloatArray, q: int
+) -> tuple[ChainLayout, FloatArray, FloatArray, FloatArray]:
+    """Lay out the chain and add up its products."""
+    chain = plan.blocks[: plan.depth]
+    depth = plan.depth
+    sizes = np.array([block.size for block in chain], dtype=np.int64)
+    levels = np.array([block.n_levels for block in chain], dtype=np.int64)
+    ahead = np.array([sizes[i + 1 :].sum() for i in range(depth)], dtype=np.int64)
+    ahead_column = np.zeros((depth, depth), dtype=np.int64)
+    for i in range(depth):
+        for other in range(i + 1, depth):
+            ahead_column[i, other] = sizes[i + 1 : other].sum()
+
+    patterns = [_pattern(plan, block, right.places.size, q) for block in chain]
+    diagonal_at, n_diagonal = _cumulative([int(j * k * k) for j, k in zip(levels, sizes, strict=True)])
+    tail_at, n_tail = _cumulative([int(j * k * a) for j, k, a in zip(levels, sizes, ahead, strict=True)])
+    values_at, n_values = _cumulative(
+        [int(k * pattern.indptr[-1]) for k, pattern in zip(sizes, patterns, strict=True)]
+    )
+    indptr_at, _ = _cumulative([int(j) + 1 for j in levels])
+    index_at, _ = _cumulative([pattern.index.size for pattern in patterns])
+    factor_at, _ = _cumulative([int(k * k) for k in sizes])
+    effects_at, _ = _cumulative([int(j * k) for j, k in zip(levels, sizes, strict=True)])
+    diagonal, tail, values = np.zeros(n_diagonal), np.zeros(n_tail), np.zeros(n_values)
+
+    for i, block in enumerate(chain):
+        own = _scaling(block.columns)
+        codes = block.factor.codes
+        out = diagonal[diagonal_at[i] : diagonal_at[i] + levels[i] * sizes[i] ** 2]
+        level_products(columns, codes, *own, *own, weights, out.reshape(levels[i], sizes[i], sizes[i]))
+        if depth > i + 1:
+            later = [_scaling(b.columns) for b in chain[i + 1 :]]
+            merged = tuple(np.concatenate(part) for part in zip(*later, strict=True))
+            out = tail[tail_at[i] : tail_at[i] + levels[i] * sizes[i] * ahead[i]]
+            level_products(columns, codes, *own, *merged, weights, out.reshape(levels[i], sizes[i], ahead[i]))
+        out = values[values_at[i] : values_at[i] + sizes[i] * patterns[i].indptr[-1]]
+        if q == 0:
+            level_products(columns, codes, *own, *_scaling(right), weights, out.reshape(levels[i], sizes[i], -1))
+        else:
+            _sparse_products(plan, block, patterns[i], columns, right, weights, out)
+
+    parents, parent_at = _flatten_pairs(depth, plan.parents)
+    positions = {
+        (i, other): _positions(patterns[i], patterns[other], plan.parents[i, other])
+        for i in range(depth)
+        for other in range(i + 1, depth)
+    }
+    position, position_at = _flatten_pairs(depth, positions)
+    layout = ChainLayout(
+        levels, sizes, ahead, diagonal_at, tail_at, indptr_at, np.concatenate([p.indptr for p in patterns]), index_at,
+        np.concatenate([p.index for p in patterns]), values_at, ahead_column, parent_at, parents, position_at, position,
+        factor_at, effects_at,
+    )  # fmt: skip
+    return layout, diagonal, tail, values
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """Which columns of the dense matrix each level of a chain block meets."""
+
+    indptr: IntArray
+    index: npt.NDArray[np.int32]
+    start: IntArray
+    order: npt.NDArray[np.int32]
+    pairs: tuple[tuple[IntArray, npt.NDArray[np.int32]], ...]
+    within: tuple[IntArray, ...]
+
+
+def _pattern(plan: Plan, block: Block, width: int, q: int) -> _Pattern:
+    n_levels = block.n_levels
+    last = np.arange(q, q + width, dtype=np.int32)
+    if q == 0:
+        indptr = np.arange(n_levels + 1, dtype=np.int64) * width
+        return _Pattern(indptr, np.tile(last, n_levels), np.empty(0, np.int64), np.empty(0, np.int32), (), ())
+    start, order = rows_by_level(block.factor.codes, n_levels)
+    pairs = []
+    within = []
+    counts = np.zeros(n_levels, dtype=np.int64)
+    dense = plan.blocks[plan.depth :]
+    for other in dense:
+        found = shared_levels(start, order, other.factor.codes, other.n_levels)
+        pairs.append(found)
+        within.append(counts.copy())
+        counts += np.diff(found[0]) * other.size
+    within.append(counts.copy())
+    counts += width
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    index = np.empty(int(indptr[-1]), dtype=np.int32)
+    for (pair_start, pair_level), inside, offset, other in zip(
+        pairs, within[:-1], plan.dense_offsets(), dense, strict=True
+    ):
+        rows = np.repeat(np.arange(n_levels), np.diff(pair_start))
+        at = indptr[rows] + inside[rows] + (np.arange(pair_level.size) - pair_start[rows]) * other.size
+        for c in range(other.size):
+            index[at + c] = offset + pair_level * other.size + c
+    for c in range(width):
+        index[indptr[:-1] + within[-1] + c] = last[c]
+    return _Pattern(indptr, index, start, order, tuple(pairs), tuple(within))
+
+
+def _sparse_products(
+    plan: Plan, block: Block, pattern: _Pattern, columns: FloatArray, right: ColumnScaling, weights: FloatArray,
+    values: FloatArray,
+) -> None:  # fmt: skip
+    """Add the products of a chain block with the dense blocks and with X and y."""
+    own = _scaling(block.columns)
+    for (pair_start, pair_level), within, other in zip(
+        pattern.pairs, pattern.within[:-1], plan.blocks[plan.depth :], strict=True
+    ):
+        cross_products(
+            columns, pattern.start, pattern.order, other.factor.codes, other.n_levels, *own, *_scaling(other.columns), weights,
+            pair_start, pair_level, pattern.indptr, within, 0, values,
+        )  # fmt: skip
+    k, width = block.size, right.places.size
+    sums = np.zeros((block.n_levels, k, width))
+    level_products(columns, block.factor.codes, *own, *_scaling(right), weights, sums)
+    counts = np.diff(pattern.indptr)
+    for a in range(k):
+        at = k * pattern.indptr[:-1] + a * counts + pattern.within[-1]
+        for c in range(width):
+            values[at + c] = sums[:, a, c]
+
+
+def _positions(lower: _Pattern, upper: _Pattern, parent: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return where each listed column of a level stands in the list of the level's ancestor."""
+    rows = np.repeat(np.arange(parent.size), np.diff(lower.indptr))
+    largest = int(max(lower.index.max(), upper.index.max())) + 1
+    owners = np.repeat(np.arange(upper.indptr.size - 1, dtype=np.int64), np.diff(upper.indptr))
+    keys = owners * largest + upper.index
+    wanted = parent[rows].astype(np.int64) * largest + lower.index
+    result: npt.NDArray[np.int32] = (np.searchsorted(keys, wanted) - upper.indptr[parent[rows]]).astype(np.int32)
+    return result
+
+
+def _flatten_pairs(
+    depth: int, arrays: dict[tuple[int, int], npt.NDArray[np.int32]]
+) -> tuple[npt.NDArray[np.int32], IntArray]:
+    at = np.zeros((depth, depth), dtype=np.int64)
+    parts = []
+    total = 0
+    for key, array in arrays.items():
+        at[key] = total
+        parts.append(array)
+        total += array.size
+    return (np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)), at
