@@ -164,7 +164,7 @@ def factorise(products: CrossProducts, rows: DenseIndex, factors: list[FloatArra
     cholesky = np.empty((order, order))
     if q:
         congruence(
-            dense, order, rows.start, rows.size, rows.factor_at, dense_flat, False, q, False, cholesky
+            dense, order, rows.start, rows.size, rows.factor_at, dense_flat, False, q, cholesky
         )
     else:
         cholesky[:] = dense[:order, :order]
@@ -256,11 +256,11 @@ def sensitivity(factor: BlockedFactor, reml: bool) -> Sensitivity:
     if q:
         rows = factor.rows
         congruence(
-            inverse, filled, rows.start, rows.size, rows.factor_at, factor.dense_flat, True, 0, True, bar_dense
+            inverse, filled, rows.start, rows.size, rows.factor_at, factor.dense_flat, True, 0, bar_dense
         )
     elif filled:
         bar_dense[:filled, :filled] = inverse
-        mirror_lower(bar_dense[:filled, :filled])
+    mirror_lower(bar_dense)
     direct = dense_information(factor, bar_dense[:order, :order]) if _any_singular(factor) else None
     add_outer(bar_dense, factor.coefficients, c)
 

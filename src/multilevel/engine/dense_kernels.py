@@ -7,8 +7,8 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def congruence(matrix, order, start, size, factor_at, factors, inverse_order, add_identity, mirror, out):
-    """Write ΛᵀMΛ (or ΛMΛᵀ with `inverse_order`) of a symmetric matrix held by its lower triangle.
+def congruence(matrix, order, start, size, factor_at, factors, inverse_order, add_identity, out):
+    """Write the lower triangle of ΛᵀMΛ (or ΛMΛᵀ with `inverse_order`) of a symmetric matrix held by its lower triangle.
 
     Row r belongs to the block of rows that begins at start[r] and has size[r] rows, whose factor λ stands at factor_at[r];
     rows with factor_at −1 are left as they are. The first `add_identity` diagonal elements gain one.
@@ -51,8 +51,6 @@ def congruence(matrix, order, start, size, factor_at, factors, inverse_order, ad
                         inner += right * (matrix[a, b] if a >= b else matrix[b, a])
                     value += left * inner
             out[r, c] = value
-            if mirror:
-                out[c, r] = value
         if r < add_identity:
             out[r, r] += 1.0
 
@@ -83,7 +81,11 @@ def add_outer(matrix, vector, c):
 
 @njit(cache=True, nogil=True)
 def mirror_lower(matrix):
-    """Copy the lower triangle to the upper."""
-    for r in range(matrix.shape[0]):
-        for c in range(r):
-            matrix[c, r] = matrix[r, c]
+    """Copy the lower triangle to the upper, tile by tile so that both sides stay in cache."""
+    n = matrix.shape[0]
+    tile = 32
+    for r0 in range(0, n, tile):
+        for c0 in range(0, r0 + 1, tile):
+            for r in range(r0, min(r0 + tile, n)):
+                for c in range(c0, min(c0 + tile, r)):
+                    matrix[c, r] = matrix[r, c]

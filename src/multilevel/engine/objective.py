@@ -141,8 +141,8 @@ class Objective:
 
     @property
     def exact_is_cheap(self) -> bool:
-        """Whether the exact Hessian costs about as much as a gradient: no dense random effects."""
-        return self.products.n_dense == 0
+        """Whether the exact Hessian costs about as much as a gradient: a single grouping factor."""
+        return self.products.n_dense == 0 and self.products.plan.depth == 1
 
     def local_model(self, phi: FloatArray, factor: BlockedFactor | None = None, exact: bool | None = None) -> LocalModel:
         """Return value, gradient and Hessian at φ.
@@ -160,7 +160,7 @@ class Objective:
         factor = self.factorise(phi) if factor is None else factor
         exact = self.exact_is_cheap if exact is None else exact
         blocks, directions = self._directions(phi, factor)
-        if exact and self.products.plan.depth == 1 and self.products.n_dense == 0:
+        if exact and self.exact_is_cheap:
             bar, hessian = single_factor_derivatives(factor, self.reml, np.stack(directions))
             psi: tuple[FloatArray, ...] = (bar,)
         else:

@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.levels import Levels
 from multilevel.formula.grammar import Formula
+
+if TYPE_CHECKING:
+    from multilevel.formula.encoder import DesignEncoder
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False, eq=False)
 class GroupingFactor:
     """A grouping factor as it stands in the rows of a design.
 
-    Attributes
+    Parameters
     ----------
     name
         The factor as written in the formula, for example ``"school"`` or ``"class:school"``.
     codes
-        For each row, the position of its level in `levels` (0-based, ``int32``).
+        For each row, the position of its level (0-based, ``int32``).
     levels
-        The level names in R's order, as text; unused levels are not among them.
+        The levels in R's order; unused levels are not among them. Their text may be written out later.
     """
 
     name: str
     codes: IntArray
-    levels: tuple[str, ...]
+    level_set: Levels
+
+    def __init__(self, name: str, codes: IntArray, levels: Levels | Sequence[str]) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "codes", codes)
+        object.__setattr__(self, "level_set", levels if isinstance(levels, Levels) else Levels(tuple(levels)))
+
+    @property
+    def n_levels(self) -> int:
+        """Number of levels; cheap, whereas `levels` writes out the name of each when first read."""
+        return len(self.level_set)
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The level names, as text."""
+        return self.level_set.names
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RandomTerm:
     """One random-effects term: the columns left of its bar and the factor right of it.
 
@@ -57,7 +78,7 @@ class RandomTerm:
     structure: str = "unstructured"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Design:
     """Everything a fit needs from formula and data, one float column per distinct variable.
 
@@ -73,7 +94,8 @@ class Design:
     fixed_names
         Their names, as R names them.
     fixed_assign
-        For each fixed-effects column, the position of its term in `term_labels` (0 is the intercept's place, as R counts).
+        For each fixed-effects column, the position of its term in `term_labels`, counted from 1; 0 is the intercept,
+        as in R.
     term_labels
         The fixed-effects terms in R's order, without the intercept.
     dropped_names
@@ -96,6 +118,8 @@ class Design:
         ``"omit"``, ``"exclude"`` or ``"fail"``.
     row_labels
         Labels of the kept rows (the pandas index), or None for 0, 1, 2, …
+    encoder
+        Makes the same columns of new data, or None where the design was not made from a formula.
     """
 
     formula: Formula
@@ -114,6 +138,7 @@ class Design:
     missing_by_column: dict[str, int]
     na_action: str
     row_labels: object | None
+    encoder: DesignEncoder | None = None
 
     @property
     def nobs(self) -> int:
@@ -121,7 +146,7 @@ class Design:
         return int(self.columns.shape[0])
 
     @property
-    def X(self) -> FloatArray:
+    def X(self) -> FloatArray:  # noqa: N802
         """The fixed-effects design matrix, shape (n, p)."""
         return self.columns[:, : self.n_fixed]
 

@@ -1,0 +1,1 @@
+"""Benchmarks: multilevel beside lme4 and the other Python packages for linear mixed models."""

@@ -1,0 +1,231 @@
+"""Factors: columns turned into level codes, in R's order of levels, without a Python object per row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.data.levels import CombinedLevels, Levels
+
+Codes = npt.NDArray[np.int32]
+_Integer = TypeVar("_Integer", bound=np.integer[Any])
+
+MISSING = -1
+# A lookup table is used where the range of an integer column is at most this many times its length (or this small).
+_TABLE_PER_ROW = 4
+_TABLE_ALWAYS = 1 << 16
+# Usually the first rows already show every level of a factor with few of them.
+_GLANCE = 2048
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Factor:
+    """A categorical variable.
+
+    Attributes
+    ----------
+    codes
+        For each row the position of its level, or -1 where the value is missing.
+    levels
+        The levels in order: sorted for text and numbers, as given for categorical columns.
+    ordered
+        Whether the order has a meaning (then polynomial contrasts are the default).
+    logical
+        Whether the levels are FALSE and TRUE, of which neither is dropped when it does not occur.
+    has_missing
+        Whether any code is -1.
+    exact
+        Whether every level is known to occur.
+    """
+
+    codes: Codes
+    levels: Levels
+    ordered: bool = False
+    logical: bool = False
+    has_missing: bool = False
+    exact: bool = False
+
+    @property
+    def n_levels(self) -> int:
+        """Number of levels."""
+        return len(self.levels)
+
+    def keep_rows(self, kept: npt.NDArray[np.bool_]) -> Factor:
+        """Return the factor for some of its rows; every level stays."""
+        codes = self.codes[kept]
+        missing = self.has_missing and bool((codes < 0).any())
+        return Factor(codes, self.levels, self.ordered, self.logical, missing)
+
+    def drop_unused(self) -> Factor:
+        """Return the factor without the levels that do not occur."""
+        if self.logical or self.exact:
+            return self
+        n_levels = len(self.levels)
+        used = np.zeros(n_levels + 1, dtype=np.bool_)  # the last place takes the code -1
+        used[self.codes[:_GLANCE]] = True
+        if not used[:n_levels].all() and len(self.codes) > _GLANCE:
+            counts = np.bincount(self.codes + 1 if self.has_missing else self.codes, minlength=n_levels + 1)
+            used = np.roll(counts > 0, -1) if self.has_missing else counts > 0
+        if used[:n_levels].all():
+            return self
+        positions = np.flatnonzero(used[:n_levels])
+        table = np.full(n_levels + 1, MISSING, dtype=np.int32)
+        table[positions] = np.arange(len(positions), dtype=np.int32)
+        return Factor(table[self.codes], self.levels.take(positions), self.ordered, False, self.has_missing, True)
+
+
+def factorize(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None = None) -> Factor:
+    """Turn an array into a factor with its distinct values, sorted, as levels.
+
+    Parameters
+    ----------
+    values
+        Numbers, truth values, dates or text. NaN, NaT and None are missing.
+    missing
+        Further rows without a value.
+    """
+    kind = values.dtype.kind
+    if kind == "b":
+        codes = values.astype(np.int32)
+        return _mark(Factor(codes, Levels(np.array([False, True])), logical=True), missing)
+    if kind in "iu":
+        return _factorize_integers(values, missing)
+    if kind == "f":
+        whole = _as_integers(values, missing)
+        if whole is not None:
+            return _factorize_integers(*whole, as_float=True)
+    return _factorize_hashed(values, missing)
+
+
+def factor_from_codes(
+    codes: npt.NDArray[Any], levels: Levels, *, ordered: bool = False, missing: npt.NDArray[np.bool_] | None = None
+) -> Factor:
+    """Make a factor of codes that a data frame already holds; negative codes are missing."""
+    compact = codes.astype(np.int32, copy=False)
+    lowest = int(compact.min()) if len(compact) else 0
+    return _mark(Factor(compact, levels, ordered, has_missing=lowest < 0), missing)
+
+
+def combine(factors: list[Factor]) -> Factor:
+    """Return the factor of the combinations that occur, the first factor's levels varying slowest."""
+    if len(factors) == 1:
+        return factors[0]
+    total = 1
+    for factor in factors:
+        total *= max(len(factor.levels), 1)
+    if total >= 1 << 62:
+        # Too many possible combinations to number: number the ones that occur, pair by pair.
+        head = combine(factors[:2])
+        return combine([head, *factors[2:]])
+    keys = factors[0].codes.astype(np.int64)
+    missing = factors[0].codes < 0 if factors[0].has_missing else None
+    for factor in factors[1:]:
+        keys *= len(factor.levels)
+        keys += factor.codes
+        if factor.has_missing:
+            absent = factor.codes < 0
+            missing = absent if missing is None else missing | absent
+    if missing is not None:
+        keys[missing] = 0
+    joint = _factorize_integers(keys, missing)
+    rest = np.asarray(joint.levels.values, dtype=np.int64)
+    positions: list[npt.NDArray[np.int64]] = []
+    for factor in reversed(factors):
+        size = max(len(factor.levels), 1)
+        positions.append(rest % size)
+        rest = rest // size
+    levels = CombinedLevels([factor.levels for factor in factors], positions[::-1])
+    return Factor(joint.codes, levels, has_missing=joint.has_missing, exact=joint.exact)
+
+
+def codes_for(factor: Factor, levels: Levels) -> Codes:
+    """Return a factor's codes with respect to other levels, by name; -1 where a level is not among them."""
+    if factor.levels is levels:
+        return factor.codes
+    position = {name: i for i, name in enumerate(levels.names)}
+    table = np.array([position.get(name, MISSING) for name in factor.levels.names] + [MISSING], dtype=np.int32)
+    return table[factor.codes]
+
+
+def _mark(factor: Factor, missing: npt.NDArray[np.bool_] | None) -> Factor:
+    if missing is None or not missing.any():
+        return factor
+    codes = factor.codes.copy()
+    codes[missing] = MISSING
+    return Factor(codes, factor.levels, factor.ordered, factor.logical, True, factor.exact)
+
+
+def _as_integers(
+    values: npt.NDArray[np.floating[Any]], missing: npt.NDArray[np.bool_] | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_] | None] | None:
+    """Return floats that are all whole numbers as integers, with a mask of the missing; None when they are not."""
+    absent = np.isnan(values)
+    if not absent.any():
+        absent_or_none = missing
+    else:
+        absent_or_none = absent if missing is None else absent | missing
+        values = np.where(absent_or_none, 0.0, values)
+    if len(values) == 0 or not (np.abs(values).max() < 2.0**53):
+        return None
+    whole = values.astype(np.int64)
+    return (whole, absent_or_none) if bool((whole == values).all()) else None
+
+
+def _factorize_integers(
+    values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None, *, as_float: bool = False
+) -> Factor:
+    # Codes of rows that count as missing are overwritten at the end, so they must not make levels here.
+    present = values if missing is None else values[~missing]
+    if len(present) == 0:
+        return Factor(np.full(len(values), MISSING, dtype=np.int32), Levels(()), has_missing=len(values) > 0)
+    low, high = int(present.min()), int(present.max())
+    span = high - low + 1
+    if span > max(_TABLE_ALWAYS, _TABLE_PER_ROW * len(values)):
+        return _factorize_hashed(values, missing)
+    # Offsets from the smallest value fit in the value's own type except near the ends of its range.
+    fits = values.dtype.itemsize >= 4 and not (values.dtype.kind == "i" and low < 0 and high - low > 2**31 - 1)
+    offsets = np.subtract(values, low) if fits else values.astype(np.int64) - low
+    if low == 0:
+        offsets = values
+    if missing is not None:
+        offsets = np.where(missing, 0, offsets)
+    used = np.zeros(span, dtype=np.bool_)
+    used[offsets if missing is None else offsets[~missing]] = True
+    if used.all():
+        codes = offsets.astype(np.int32)
+        levels: npt.NDArray[Any] = np.arange(low, high + 1)
+    else:
+        positions = np.flatnonzero(used)
+        table = np.empty(span, dtype=np.int32)
+        table[positions] = np.arange(len(positions), dtype=np.int32)
+        codes = table[offsets]
+        levels = positions + low
+    factor = Factor(codes, Levels(levels.astype(np.float64) if as_float else levels), exact=True)
+    return _mark(factor, missing)
+
+
+def _factorize_hashed(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None) -> Factor:
+    import pandas as pd
+
+    if values.dtype.kind in "US":
+        values = values.astype(object)
+    if missing is not None and values.dtype.kind == "O":
+        values = values.copy()
+        values[missing] = None
+    try:
+        codes, uniques = pd.factorize(values, sort=True)
+    except TypeError:
+        # Values of several types have no order among themselves: take that of their text.
+        codes, uniques = pd.factorize(values)
+        order = sorted(range(len(uniques)), key=lambda i: str(uniques[i]))
+        rank = np.empty(len(order) + 1, dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        rank[-1] = MISSING
+        codes, uniques = rank[codes], uniques[np.asarray(order, dtype=np.intp)]
+    lacks = bool((codes < 0).any())
+    if missing is None or values.dtype.kind == "O":
+        return Factor(codes.astype(np.int32), Levels(uniques), has_missing=lacks, exact=True)
+    return _mark(Factor(codes.astype(np.int32), Levels(uniques), has_missing=lacks), missing).drop_unused()

@@ -1,0 +1,239 @@
+"""From a design to a certified optimum."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.engine.blocked import chain_scores, dense_inverse
+from multilevel.engine.control import LmerControl
+from multilevel.engine.library_optimisers import minimise_by_library
+from multilevel.engine.newton import CURVATURE_TOLERANCE, Search, expected_decrease, minimise
+from multilevel.engine.objective import LocalModel, Objective
+from multilevel.engine.products import CrossProducts
+from multilevel.engine.start import starting_values
+from multilevel.errors import ControlError, ConvergenceWarning
+
+FloatArray = npt.NDArray[np.float64]
+
+CERTIFIED_DECREASE = 1e-6
+"""A fit is certified when a Newton step would lower the criterion by less than this (0.001 standard errors)."""
+
+EXACT_HESSIAN_LIMIT = 400
+"""With more dense random effects than this the exact Hessian is worked out only when it is asked for."""
+
+SINGULAR_TOLERANCE = 1e-4
+"""A pivot of λ below this (in the engine's columns) makes a fit singular, as in lme4."""
+
+
+class Convergence:
+    """How a fit ended, judged by exact derivatives.
+
+    Attributes
+    ----------
+    status : str
+        ``"converged"``, ``"singular"`` (converged with a covariance matrix on the boundary) or ``"not converged"``.
+    message : str
+        What ended the search.
+    optimizer : str
+        Which optimiser was used.
+    evaluations : int
+        Evaluations of the criterion.
+    gradient : ndarray
+        Exact gradient of the criterion at the end, in the engine's scaled columns.
+    gradient_norm : float
+        Its largest absolute element.
+    expected_decrease : float
+        How much lower a Newton step would take the criterion, ½ gᵀH⁻¹g.
+    hessian : ndarray
+        Exact Hessian at the end; worked out on first access where it is expensive.
+    smallest_hessian_eigenvalue : float
+        Its smallest eigenvalue: not negative at a minimum.
+    trace : tuple of float
+        The criterion along the way.
+    """
+
+    __slots__ = (
+        "__dict__", "_model", "_objective", "evaluations", "expected_decrease", "gradient", "gradient_norm", "message",
+        "optimizer", "status", "trace",
+    )  # fmt: skip
+
+    def __init__(self, search: Search, objective: Objective, optimizer: str, singular: bool) -> None:
+        model = search.model
+        decrease = expected_decrease(model)
+        good = decrease <= CERTIFIED_DECREASE
+        values: dict[str, object] = {
+            "_model": model,
+            "_objective": objective,
+            "message": search.message,
+            "optimizer": optimizer,
+            "evaluations": search.evaluations,
+            "gradient": model.gradient,
+            "gradient_norm": float(np.abs(model.gradient).max()),
+            "expected_decrease": decrease,
+            "trace": search.trace,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        if good and (model.exact or objective.products.n_dense <= EXACT_HESSIAN_LIMIT):
+            good = self.smallest_hessian_eigenvalue >= -CURVATURE_TOLERANCE * max(1.0, float(np.abs(self.hessian).max()))
+        object.__setattr__(self, "status", ("singular" if singular else "converged") if good else "not converged")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse: a record does not change."""
+        raise AttributeError(f"{type(self).__name__} is immutable: {name!r} cannot be set")
+
+    @functools.cached_property
+    def hessian(self) -> FloatArray:
+        """Exact Hessian of the criterion in the engine's parameters."""
+        model: LocalModel = self._model  # type: ignore[attr-defined]
+        objective: Objective = self._objective  # type: ignore[attr-defined]
+        if model.exact:
+            return model.hessian
+        return objective.local_model(model.phi, factor=model.factor, exact=True).hessian
+
+    @functools.cached_property
+    def smallest_hessian_eigenvalue(self) -> float:
+        """Smallest eigenvalue of the exact Hessian."""
+        return float(np.linalg.eigvalsh(self.hessian)[0])
+
+    @property
+    def converged(self) -> bool:
+        """Whether the fit is at an optimum, on the boundary or not."""
+        return bool(self.status != "not converged")  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        """Return the facts in one line."""
+        return (
+            f"Convergence(status={self.status!r}, optimizer={self.optimizer!r}, evaluations={self.evaluations}, "  # type: ignore[attr-defined]
+            f"gradient_norm={self.gradient_norm:.3g}, expected_decrease={self.expected_decrease:.3g})"  # type: ignore[attr-defined]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFit:
+    """An optimum carried back to the user's columns and units.
+
+    Attributes
+    ----------
+    objective
+        The criterion that was minimised.
+    model
+        The criterion, its derivatives and the factor at the optimum.
+    theta
+        The user's covariance parameters, in the order of the plan's terms.
+    criterion
+        The REML criterion or the deviance at the optimum.
+    beta
+        Fixed effects.
+    sigma
+        Residual standard deviation.
+    unscaled_vcov
+        Covariance of the fixed effects divided by σ².
+    singular
+        Whether a covariance matrix is on the boundary.
+    convergence
+        The certificate.
+    """
+
+    objective: Objective
+    model: LocalModel
+    theta: FloatArray
+    criterion: float
+    beta: FloatArray
+    sigma: float
+    unscaled_vcov: FloatArray
+    singular: bool
+    convergence: Convergence
+
+    @property
+    def products(self) -> CrossProducts:
+        """The cross-products of the design."""
+        return self.objective.products
+
+    def term_factors(self) -> list[FloatArray]:
+        """Return λ of every term in the user's columns, in the order of θ."""
+        parameters = self.products.plan.parameters
+        return [
+            term.user_factor(self.model.phi[place])
+            for term, place in zip(parameters.terms, parameters.slices(), strict=True)
+        ]
+
+    def conditional_modes(self) -> list[FloatArray]:
+        """Return the conditional modes of every term's random effects, shape (levels, k), in the order of θ."""
+        products = self.products
+        plan, layout = products.plan, products.layout
+        _, effects = chain_scores(self.model.factor)
+        found = []
+        offsets = plan.dense_offsets()
+        for term in plan.parameters.terms:
+            block = plan.blocks[term.block]
+            size = block.size * block.n_levels
+            if term.block < plan.depth:
+                at = int(layout.effects_at[term.block])
+                values = effects[at : at + size]
+            else:
+                at = offsets[term.block - plan.depth]
+                values = -self.model.factor.coefficients[at : at + size]
+            own = values.reshape(block.n_levels, block.size)[:, term.offset : term.offset + term.structure.size]
+            found.append(own @ term.to_user.T / products.response_scale)
+        return found
+
+
+def is_singular(objective: Objective, phi: FloatArray, tolerance: float = SINGULAR_TOLERANCE) -> bool:
+    """Return whether a pivot of some λ is below the tolerance."""
+    parameters = objective.products.plan.parameters
+    for term, place in zip(parameters.terms, parameters.slices(), strict=True):
+        if np.abs(np.diag(term.factor(phi[place]))).min() < tolerance:
+            return True
+    return False
+
+
+def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> EngineFit:
+    """Minimise the criterion of a design and certify the result; warn where it cannot be certified."""
+    objective = Objective(products, reml)
+    parameters = products.plan.parameters
+    if control.start is not None:
+        if len(control.start) != parameters.n_theta:
+            raise ControlError(f"start has {len(control.start)} values where theta has {parameters.n_theta}")
+        start = parameters.from_user(np.asarray(control.start))
+    else:
+        start = starting_values(products)
+    if control.optimizer == "newton":
+        search = minimise(objective, start, control.tolerance, control.max_evaluations)
+    else:
+        search = minimise_by_library(objective, start, control)
+    singular = is_singular(objective, search.model.phi)
+    convergence = Convergence(search, objective, control.optimizer, singular)
+    if not convergence.converged:
+        warnings.warn(
+            f"the fit is not at an optimum: a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"  # type: ignore[attr-defined]
+            f" after {search.evaluations} evaluations ({search.message})",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    return finish(objective, search.model, singular, convergence)
+
+
+def finish(objective: Objective, model: LocalModel, singular: bool, convergence: Convergence) -> EngineFit:
+    """Carry an optimum back to the user's columns."""
+    products, factor = objective.products, model.factor
+    q, p = products.n_dense, products.n_fixed
+    to_user = products.fixed.to_user()
+    beta = to_user @ -factor.coefficients[q : q + p] / products.response_scale
+    if products.fixed.constant >= 0:
+        beta[products.fixed.constant] += products.response_shift
+    # The last p rows of the bordered inverse are those of X.
+    if p:
+        half = np.linalg.inv(np.tril(factor.cholesky[q:, q:]))
+        inverse = half.T @ half
+    else:
+        inverse = dense_inverse(factor, True)
+    unscaled = to_user @ inverse @ to_user.T
+    sigma = float(np.sqrt(factor.rss / objective.residual_df)) / products.response_scale
+    theta = products.plan.parameters.to_user(model.phi)
+    return EngineFit(objective, model, theta, model.value, beta, sigma, unscaled, singular, convergence)

@@ -1,0 +1,168 @@
+"""A trust-region Newton method on the exact derivatives of the criterion.
+
+The criterion is even in the sign of each column of λ, so a variance of zero is an ordinary stationary point and no bounds are
+needed: where a variance wants to be negative, Newton's method runs to zero, the column is set to exactly zero, and the exact
+Hessian there says whether zero is the optimum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.engine.objective import LocalModel, Objective
+
+FloatArray = npt.NDArray[np.float64]
+
+SMALL_PIVOT = 2e-2
+"""A diagonal element of λ below this (in the engine's columns) is tried at exactly zero."""
+
+CURVATURE_TOLERANCE = 1e-8
+"""Eigenvalues of the Hessian above −this share of the largest count as not negative."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How an optimisation ended.
+
+    Attributes
+    ----------
+    model
+        The criterion and its derivatives at the end.
+    evaluations
+        Evaluations of the criterion.
+    trace
+        The criterion after each accepted step.
+    message
+        Why it stopped.
+    """
+
+    model: LocalModel
+    evaluations: int
+    trace: tuple[float, ...]
+    message: str
+
+
+def expected_decrease(model: LocalModel) -> float:
+    """Return by how much a Newton step would lower the criterion, ½ gᵀH⁻¹g, with curvatures taken as positive."""
+    values, vectors = np.linalg.eigh(model.hessian)
+    floor = max(float(np.abs(values).max()) * 1e-12, 1e-12)
+    return float(0.5 * ((vectors.T @ model.gradient) ** 2 / np.maximum(np.abs(values), floor)).sum())
+
+
+def smallest_curvature(model: LocalModel) -> float:
+    """Return the smallest eigenvalue of the Hessian, zero where it is rounding error."""
+    values = np.linalg.eigvalsh(model.hessian)
+    smallest = float(values[0])
+    return 0.0 if abs(smallest) <= CURVATURE_TOLERANCE * max(1.0, float(values[-1])) else smallest
+
+
+def trust_region_step(gradient: FloatArray, hessian: FloatArray, radius: float) -> tuple[FloatArray, float]:
+    """Minimise the quadratic model within a ball; return the step and the decrease that the model expects."""
+    values, vectors = np.linalg.eigh(hessian)
+    g = vectors.T @ gradient
+    largest = max(float(np.abs(values).max()), 1e-8)
+    floor = 1e-10 * largest
+
+    def length(shift: float) -> float:
+        return float(np.sqrt(((g / (values + shift)) ** 2).sum()))
+
+    smallest = float(values[0])
+    if smallest > floor and length(0.0) <= radius:
+        step = -g / values
+    else:
+        low = max(0.0, -smallest) + floor
+        if length(low) < radius:
+            # Flat or negative curvature that the gradient does not see: go along it to the edge.
+            step = -g / (values + low)
+            if smallest < -CURVATURE_TOLERANCE * largest:
+                step[0] += np.copysign(np.sqrt(max(radius**2 - float(step @ step), 0.0)), step[0])
+        else:
+            high = low + max(float(np.linalg.norm(g)) / radius, floor)
+            while length(high) > radius:
+                high *= 2.0
+            for _ in range(60):
+                middle = 0.5 * (low + high)
+                if length(middle) > radius:
+                    low = middle
+                else:
+                    high = middle
+                if high - low < 1e-3 * high:
+                    break
+            step = -g / (values + high)
+    decrease = -float(g @ step + 0.5 * (values * step * step).sum())
+    result: FloatArray = vectors @ step
+    return result, decrease
+
+
+def minimise(objective: Objective, start: FloatArray, tolerance: float, max_evaluations: int) -> Search:
+    """Minimise the criterion from a starting point."""
+    parameters = objective.products.plan.parameters
+    model = objective.local_model(start)
+    evaluations = 1
+    trace = [model.value]
+    radius = 1.0 * np.sqrt(start.size)
+    message = "the largest number of evaluations was reached"
+    while evaluations < max_evaluations:
+        step, decrease = trust_region_step(model.gradient, model.hessian, radius)
+        # No change smaller than the rounding error of the criterion can be told from noise.
+        noise = 1e-14 * abs(model.value)
+        if decrease <= max(tolerance, noise):
+            zeroed = _zero_small_pivots(objective, model, tolerance)
+            if zeroed is not None:
+                evaluations += 1
+                model = zeroed
+                trace.append(model.value)
+                if expected_decrease(model) <= tolerance and smallest_curvature(model) >= 0.0:
+                    message = "the optimum was reached"
+                    break
+                radius = max(radius, 0.1)
+                continue
+            message = "the optimum was reached"
+            break
+        trial = model.phi + step
+        factor = objective.factorise(trial)
+        value = objective.value_of(factor)
+        evaluations += 1
+        ratio = (model.value - value + noise) / decrease
+        length = float(np.linalg.norm(step))
+        if ratio < 0.25:
+            radius = 0.25 * length
+        elif ratio > 0.75 and length > 0.9 * radius:
+            radius = 2.5 * radius
+        if ratio > 1e-4:
+            canonical = parameters.canonical(trial)
+            reuse = factor if np.array_equal(canonical, trial) else None
+            model = objective.local_model(canonical, factor=reuse)
+            trace.append(model.value)
+        elif radius < 1e-10:
+            message = "steps became too short to lower the criterion"
+            break
+    return Search(model, evaluations, tuple(trace), message)
+
+
+def _zero_small_pivots(objective: Objective, model: LocalModel, tolerance: float) -> LocalModel | None:
+    """Return the model with small pivots of λ set to exactly zero, where that is no worse and zero is a minimum."""
+    parameters = objective.products.plan.parameters
+    phi = model.phi.copy()
+    changed: list[int] = []
+    for term, place in zip(parameters.terms, parameters.slices(), strict=True):
+        if term.structure.curvature(phi[place]) is not None:
+            continue
+        own = term.structure.parameters(np.diag(np.arange(1.0, term.structure.size + 1)))
+        pivots = place.start + np.flatnonzero(own)
+        changed.extend(int(at) for at in pivots if 0.0 < abs(phi[at]) < SMALL_PIVOT)
+    if not changed:
+        return None
+    for group in [changed, *([at] for at in changed if len(changed) > 1)]:
+        trial = phi.copy()
+        trial[group] = 0.0
+        trial = parameters.canonical(trial)
+        value = objective.value(trial)
+        if value <= model.value + max(tolerance, 1e-13 * abs(model.value)):
+            found = objective.local_model(trial)
+            if smallest_curvature(found) >= 0.0:
+                return found
+    return None

@@ -1,0 +1,69 @@
+"""Writing expressions back as text, spaced as R spaces them, because R's column names are such text."""
+
+from __future__ import annotations
+
+import re
+
+from multilevel.data.numbers import format_number
+from multilevel.formula.syntax import BINDING, UNARY_BINDING, Binary, Call, Constant, Name, Node, Paren, Unary
+
+_UNSPACED = frozenset({"/", "^", ":", "%%", "%/%"})
+_PLAIN_NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")
+_RESERVED = frozenset({"TRUE", "FALSE", "NULL", "NA", "NaN", "Inf", "True", "False", "None"})
+_ATOM = 99
+
+
+def quote_name(name: str) -> str:
+    """Return a variable's name as it must be written in a formula: in backquotes where it is not a plain name."""
+    return name if _PLAIN_NAME.fullmatch(name) and name not in _RESERVED else f"`{name}`"
+
+
+def deparse(node: Node) -> str:
+    """Write an expression as R's ``deparse`` does.
+
+    Examples
+    --------
+    >>> from multilevel.formula.syntax import parse_expression
+    >>> deparse(parse_expression("log( x )+I(x ** 2):z"))
+    'log(x) + I(x^2):z'
+    """
+    if isinstance(node, Name):
+        return quote_name(node.id)
+    if isinstance(node, Constant):
+        return _constant(node.value)
+    if isinstance(node, Paren):
+        return f"({deparse(node.inner)})"
+    if isinstance(node, Unary):
+        return node.op + _operand(node.operand, UNARY_BINDING[node.op])
+    if isinstance(node, Binary):
+        binding = BINDING[node.op]
+        left = _operand(node.left, binding + (node.op == "^"))
+        right = _operand(node.right, UNARY_BINDING["-"] if node.op == "^" else binding + 1)
+        return f"{left}{node.op}{right}" if node.op in _UNSPACED else f"{left} {node.op} {right}"
+    arguments = (f"{name} = {deparse(value)}" if name else deparse(value) for name, value in node.arguments)
+    return f"{node.function}({', '.join(arguments)})"
+
+
+def _binding(node: Node) -> int:
+    if isinstance(node, Binary):
+        return BINDING[node.op]
+    if isinstance(node, Unary):
+        return UNARY_BINDING[node.op]
+    return _ATOM
+
+
+def _operand(node: Node, minimum: int) -> str:
+    """Write an operand, in parentheses where the tree was put together by hand and would be read differently."""
+    text = deparse(node)
+    return text if _binding(node) >= minimum else f"({text})"
+
+
+def _constant(value: float | str | bool | None) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return format_number(value)

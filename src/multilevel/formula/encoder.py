@@ -1,0 +1,176 @@
+"""The memory of a design: everything needed to make the same columns of new data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.data.factors import Codes, Factor, codes_for, combine
+from multilevel.data.frames import Frame
+from multilevel.data.levels import Levels
+from multilevel.errors import DataError
+from multilevel.formula.coding import CodedColumn, as_pieces_used, fill_column, match_levels
+from multilevel.formula.deparse import deparse
+from multilevel.formula.evaluate import Evaluator
+from multilevel.formula.syntax import Node
+from multilevel.formula.values import Matrix, Variable, as_numbers
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupEncoder:
+    """How a grouping factor is made: the variables it combines, and its levels."""
+
+    name: str
+    members: tuple[Node, ...]
+    levels: Levels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RandomEncoder:
+    """How one random-effects term is made: its columns, and the name of its grouping factor."""
+
+    label: str
+    columns: tuple[CodedColumn, ...]
+    group: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DesignEncoder:
+    """Makes a design's columns of new data, with the levels, knots, means and contrasts of the first data.
+
+    Rows with missing values give NaN, and a missing level of a grouping factor counts as a new one.
+
+    Attributes
+    ----------
+    fixed
+        The columns of the fixed part, those dropped left out.
+    random
+        The random-effects terms.
+    groups
+        The grouping factors, by name.
+    nodes
+        The variables of all terms, by their text.
+    levels
+        The levels of the factors among them.
+    """
+
+    fixed: tuple[CodedColumn, ...]
+    random: tuple[RandomEncoder, ...]
+    groups: dict[str, GroupEncoder]
+    nodes: dict[str, Node]
+    levels: dict[str, Levels]
+    matrices: dict[tuple[str, str], FloatArray]
+    offsets: tuple[Node, ...]
+    response: Node
+    state: dict[str, Any]
+
+    def fixed_matrix(self, data: Any) -> FloatArray:
+        """Return the fixed-effects columns of new data, shape (n, p)."""
+        evaluator = self._evaluator(data)
+        return self._fill(evaluator, self.fixed)
+
+    def random_matrices(self, data: Any) -> tuple[FloatArray, ...]:
+        """Return, for each random-effects term, its columns of new data, shape (n, k)."""
+        evaluator = self._evaluator(data)
+        return tuple(self._fill(evaluator, term.columns) for term in self.random)
+
+    def group_codes(self, data: Any) -> dict[str, Codes]:
+        """Return, for each grouping factor by name, the codes of new data; -1 for levels not known."""
+        evaluator = self._evaluator(data)
+        return {name: self._codes(evaluator, group) for name, group in self.groups.items()}
+
+    def encode(
+        self, data: Any, *, fixed: bool = True, random: Iterable[int] | None = None
+    ) -> tuple[FloatArray | None, dict[int, tuple[FloatArray, Codes]], FloatArray | None]:
+        """Make several parts of new data at once, each variable evaluated once.
+
+        Parameters
+        ----------
+        data
+            A data frame with the columns that the parts need; the response is not needed.
+        fixed
+            Whether to make the fixed-effects columns and the offset.
+        random
+            The positions of the random-effects terms to make; None for all.
+
+        Returns
+        -------
+        X : ndarray of shape (n, p) or None
+        terms : dict
+            For each position the columns and the codes of the levels.
+        offset : ndarray of shape (n,) or None
+        """
+        evaluator = self._evaluator(data)
+        wanted = range(len(self.random)) if random is None else tuple(random)
+        variables: dict[str, Variable] = {}
+        x = self._fill(evaluator, self.fixed, variables) if fixed else None
+        offset = self._offset(evaluator) if fixed else None
+        codes: dict[str, Codes] = {}
+        terms = {}
+        for position in wanted:
+            term = self.random[position]
+            if term.group not in codes:
+                codes[term.group] = self._codes(evaluator, self.groups[term.group])
+            terms[position] = (self._fill(evaluator, term.columns, variables), codes[term.group])
+        return x, terms, offset
+
+    def offset(self, data: Any) -> FloatArray | None:
+        """Return the sum of the formula's offsets for new data, or None where it has none."""
+        return self._offset(self._evaluator(data))
+
+    def response_values(self, data: Any) -> FloatArray:
+        """Return the response of new data."""
+        evaluator = self._evaluator(data)
+        return np.asarray(evaluator.variable(self.response), dtype=np.float64)
+
+    def _evaluator(self, data: Any) -> Evaluator:
+        frame = data if isinstance(data, Frame) else Frame(data)
+        if frame.n_rows == 0:
+            raise DataError("The new data have no rows.")
+        return Evaluator(frame, self.state)
+
+    def _fill(
+        self, evaluator: Evaluator, columns: tuple[CodedColumn, ...], variables: dict[str, Variable] | None = None
+    ) -> FloatArray:
+        variables = {} if variables is None else variables
+        for text in as_pieces_used(columns):
+            if text not in variables:
+                variables[text] = self._variable(evaluator, text)
+        out = np.empty((evaluator.n_rows, len(columns)), order="F")
+        for j, column in enumerate(columns):
+            fill_column(out[:, j], column.pieces, variables, self.matrices)
+        return out
+
+    def _variable(self, evaluator: Evaluator, text: str) -> Variable:
+        value = evaluator.variable(self.nodes[text])
+        levels = self.levels.get(text)
+        if levels is None:
+            if isinstance(value, Factor):
+                raise DataError(f"{text!r} holds text or categories in the new data, and numbers in the fitted data.")
+            return value
+        if isinstance(value, Matrix):
+            raise DataError(f"{text!r} is a factor in the fitted data, and a matrix in the new data.")
+        factor = value if isinstance(value, Factor) else evaluator.factor(self.nodes[text])
+        return match_levels(text, factor, levels)
+
+    def _codes(self, evaluator: Evaluator, group: GroupEncoder) -> Codes:
+        return codes_for(combine([evaluator.factor(member) for member in group.members]), group.levels)
+
+    def _offset(self, evaluator: Evaluator) -> FloatArray | None:
+        return sum_offsets(evaluator, self.offsets)
+
+
+def sum_offsets(evaluator: Evaluator, offsets: tuple[Node, ...]) -> FloatArray | None:
+    """Return the sum of some ``offset()`` expressions."""
+    total: FloatArray | None = None
+    for node in offsets:
+        value = evaluator.value(node)
+        numbers = np.broadcast_to(as_numbers(value, deparse(node)), (evaluator.n_rows,))
+        total = numbers.astype(np.float64) if total is None else total + numbers
+    return total

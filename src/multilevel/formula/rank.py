@@ -1,0 +1,73 @@
+"""Which columns of a design earlier columns determine: the ones that R drops."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+# R's tolerance: a column goes when what earlier columns leave of it is this much shorter than itself.
+TOLERANCE = 1e-7
+_SAMPLE = 2048
+# The cross-product squares lengths, and rounding there is about 1e-16 of a squared length: a remainder is trusted
+# when it is well above that, and anything closer to R's tolerance is decided by orthogonalisation.
+_SAFE = 1e-9
+
+
+def dependent_columns(x: FloatArray) -> list[int]:
+    """Return the positions of the columns that columns before them determine.
+
+    Most designs have none, and three checks of growing cost find that out: what a sample of rows leaves of a column
+    is a lower bound for what all rows leave of it; then the cross-product of all rows; and only then the
+    orthogonalisation of the columns in their order, which decides as R's ``qr`` does.
+    """
+    n, p = x.shape
+    if p == 0 or (p == 1 and n and x[0, 0] == 1.0):
+        return []
+    # Not np.dot: it would wake the threads of NumPy's own BLAS beside those of SciPy's.
+    lengths = np.array([float(np.einsum("i,i->", x[:, j], x[:, j])) for j in range(p)])
+    if n > 4 * _SAMPLE and _clearly_independent(np.asfortranarray(x[:: n // _SAMPLE]), lengths):
+        return []
+    if n >= p and _clearly_independent(x, lengths):
+        return []
+    return _orthogonalise(x)
+
+
+def _clearly_independent(x: FloatArray, lengths: FloatArray) -> bool:
+    """Tell whether every column keeps a good part of its squared length, by a Cholesky factor of the cross-product."""
+    from scipy.linalg.blas import dsyrk
+    from scipy.linalg.lapack import dpotrf
+
+    if not np.all(lengths > 0.0) or not np.all(np.isfinite(lengths)):
+        return False
+    scale = 1.0 / np.sqrt(lengths)
+    gram = dsyrk(1.0, x, trans=1, lower=1)
+    gram *= scale
+    gram *= scale[:, None]
+    factor, info = dpotrf(gram, lower=1, overwrite_a=1)
+    return info == 0 and bool(np.all(np.diagonal(factor) ** 2 > _SAFE))
+
+
+def _orthogonalise(x: FloatArray) -> list[int]:
+    """Go through the columns in order with Householder reflections, passing over those that leave next to nothing."""
+    n, p = x.shape
+    work = np.array(x, dtype=np.float64, order="F")
+    original = np.sqrt(np.einsum("ij,ij->j", work, work))
+    original[original == 0.0] = 1.0
+    dropped: list[int] = []
+    rank = 0
+    for j in range(p):
+        rest = work[rank:, j]
+        length = float(np.sqrt(rest @ rest)) if rank < n else 0.0
+        if length < original[j] * TOLERANCE or rank >= n:
+            dropped.append(j)
+            continue
+        reflector = rest.copy()
+        reflector[0] += length if reflector[0] >= 0 else -length
+        square = float(reflector @ reflector)
+        if j + 1 < p and square > 0.0:
+            later = work[rank:, j + 1 :]
+            later -= np.outer(reflector, (2.0 / square) * (reflector @ later))
+        rank += 1
+    return dropped
