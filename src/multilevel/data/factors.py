@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.data.levels import CombinedLevels, Levels
+from multilevel.data.levels import CombinedLevels, Levels, level_text
 
 Codes = npt.NDArray[np.int32]
 _Integer = TypeVar("_Integer", bound=np.integer[Any])
@@ -94,9 +94,10 @@ def factorize(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None = 
     if kind in "iu":
         return _factorize_integers(values, missing)
     if kind == "f":
+        # Whole numbers are often identifiers that only a missing value made floats, and are treated as such.
         whole = _as_integers(values, missing)
         if whole is not None:
-            return _factorize_integers(*whole, as_float=True)
+            return _factorize_integers(*whole)
     return _factorize_hashed(values, missing)
 
 
@@ -145,9 +146,19 @@ def codes_for(factor: Factor, levels: Levels) -> Codes:
     """Return a factor's codes with respect to other levels, by name; -1 where a level is not among them."""
     if factor.levels is levels:
         return factor.codes
-    position = {name: i for i, name in enumerate(levels.names)}
-    table = np.array([position.get(name, MISSING) for name in factor.levels.names] + [MISSING], dtype=np.int32)
+    table = np.append(_positions(factor.levels, levels), np.int32(MISSING))
     return table[factor.codes]
+
+
+def _positions(levels: Levels, among: Levels) -> Codes:
+    """Return where each level is among others, or -1: numbers by value, since 1e5 may be written in two ways."""
+    new, known = levels.values, among.values
+    if isinstance(new, np.ndarray) and isinstance(known, np.ndarray) and new.dtype.kind in "iuf" and len(known):
+        if known.dtype.kind in "iuf" and bool(np.all(known[1:] > known[:-1])):
+            places = np.minimum(np.searchsorted(known, new), len(known) - 1)
+            return np.where(known[places] == new, places, MISSING).astype(np.int32)
+    position = {name: i for i, name in enumerate(among.names)}
+    return np.array([position.get(name, MISSING) for name in levels.names], dtype=np.int32)
 
 
 def _mark(factor: Factor, missing: npt.NDArray[np.bool_] | None) -> Factor:
@@ -174,9 +185,7 @@ def _as_integers(
     return (whole, absent_or_none) if bool((whole == values).all()) else None
 
 
-def _factorize_integers(
-    values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None, *, as_float: bool = False
-) -> Factor:
+def _factorize_integers(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None) -> Factor:
     # Codes of rows that count as missing are overwritten at the end, so they must not make levels here.
     present = values if missing is None else values[~missing]
     if len(present) == 0:
@@ -203,7 +212,7 @@ def _factorize_integers(
         table[positions] = np.arange(len(positions), dtype=np.int32)
         codes = table[offsets]
         levels = positions + low
-    factor = Factor(codes, Levels(levels.astype(np.float64) if as_float else levels), exact=True)
+    factor = Factor(codes, Levels(levels), exact=True)
     return _mark(factor, missing)
 
 
@@ -215,17 +224,16 @@ def _factorize_hashed(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] |
     if missing is not None and values.dtype.kind == "O":
         values = values.copy()
         values[missing] = None
-    try:
-        codes, uniques = pd.factorize(values, sort=True)
-    except TypeError:
-        # Values of several types have no order among themselves: take that of their text.
-        codes, uniques = pd.factorize(values)
-        order = sorted(range(len(uniques)), key=lambda i: str(uniques[i]))
-        rank = np.empty(len(order) + 1, dtype=np.int64)
-        rank[order] = np.arange(len(order))
-        rank[-1] = MISSING
-        codes, uniques = rank[codes], uniques[np.asarray(order, dtype=np.intp)]
+    codes, uniques = pd.factorize(values)
+    kind = pd.api.types.infer_dtype(uniques, skipna=False) if values.dtype.kind == "O" else ""
+    # Values of several types have no order among themselves: they take that of their text.
+    texts = np.array([level_text(value) for value in uniques], dtype=object) if kind.startswith("mixed") else uniques
+    order = np.argsort(texts, kind="stable")
+    rank = np.empty(len(order) + 1, dtype=np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    rank[-1] = MISSING
+    codes, uniques = rank[codes], uniques[order]
     lacks = bool((codes < 0).any())
     if missing is None or values.dtype.kind == "O":
-        return Factor(codes.astype(np.int32), Levels(uniques), has_missing=lacks, exact=True)
-    return _mark(Factor(codes.astype(np.int32), Levels(uniques), has_missing=lacks), missing).drop_unused()
+        return Factor(codes, Levels(uniques), has_missing=lacks, exact=True)
+    return _mark(Factor(codes, Levels(uniques), has_missing=lacks), missing).drop_unused()

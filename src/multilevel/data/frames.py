@@ -126,14 +126,17 @@ class Frame:
             return _from_pandas(name, self._native[name])
         if self._kind == "mapping":
             return column_from_values(name, self._native[name])
-        array = self._native.get_column(name).to_arrow()
+        native = self._native.to_native()
+        # narwhals would copy the chunks of an Arrow column even when there is only one.
+        is_arrow = type(native).__module__.startswith("pyarrow")
+        array = native.column(name) if is_arrow else self._native.get_column(name).to_arrow()
         return _from_arrow(name, array, order=self._dictionary_order(name))
 
     def _dictionary_order(self, name: str) -> str:
         """Say what the order of an Arrow dictionary means: nothing, the order of levels, or an ordering of values.
 
-        Arrow keeps no such record: the dictionary of an encoded text column is in order of appearance. Only a polars Enum,
-        an ordered dictionary, and a table that came from pandas (it says so) have their levels in an order that was meant.
+        Arrow keeps no such record: the dictionary of an encoded text column is in order of appearance. Only a polars
+        Enum, an ordered dictionary, and a table that came from pandas (it says so) have an order that was meant.
         """
         native = self._native.to_native()
         if type(native).__module__.startswith("polars"):
@@ -251,9 +254,7 @@ def _from_arrow(name: str, array: Any, order: str = "ordering") -> Column:
     import pyarrow.compute as pc
 
     if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-        if isinstance(array, pa.ChunkedArray):
-            array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+        array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
     kind = array.type
     if pa.types.is_dictionary(kind):
         return Column(name, _from_dictionary(array, order))
@@ -281,7 +282,10 @@ def _from_arrow(name: str, array: Any, order: str = "ordering") -> Column:
 
 def _from_dictionary(array: Any, order: str) -> Factor:
     indices = array.indices
-    codes = np.asarray(indices.fill_null(-1) if indices.null_count else indices).astype(np.int32)
+    missing = np.asarray(array.is_null()) if array.null_count else None
+    codes = np.asarray(indices.fill_null(0) if indices.null_count else indices).astype(np.int32)
+    if missing is not None:
+        codes[missing] = -1
     categories = array.dictionary.to_pylist()
     if order.startswith("levels") or (order == "ordering" and array.type.ordered):
         ordered = bool(array.type.ordered) and order != "levels"

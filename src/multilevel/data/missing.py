@@ -24,29 +24,23 @@ def check_na_action(na_action: str) -> str:
 
 
 def missing_rows(values: npt.NDArray[Any]) -> BoolArray | None:
-    """Return which rows of an array have a NaN, or None when no row has.
-
-    A sum is not finite when any of its terms is not, so one pass without a temporary array settles the usual case.
-    """
-    if values.dtype.kind != "f":
+    """Return which rows of an array have a NaN, or None when no row has."""
+    if all_finite(values):
         return None
-    with np.errstate(all="ignore"):
-        if np.isfinite(np.add.reduce(values, axis=None)):
-            return None
     rows = np.isnan(values)
     if rows.ndim == 2:
         rows = rows.any(axis=1)
     return rows if rows.any() else None
 
 
-def count_infinite(values: npt.NDArray[Any]) -> int:
-    """Return how many values are infinite."""
+def all_finite(values: npt.NDArray[Any]) -> bool:
+    """Tell whether an array has neither missing nor infinite values."""
     if values.dtype.kind != "f":
-        return 0
+        return True
+    # A sum is not finite when any of its terms is not, so one pass without a temporary array settles the usual case.
     with np.errstate(all="ignore"):
-        if np.isfinite(np.add.reduce(values, axis=None)):
-            return 0
-    return int(np.isinf(values).sum())
+        total = np.add.reduce(values, axis=None)
+    return bool(np.isfinite(total)) or bool(np.isfinite(values).all())
 
 
 def kept_rows(masks: Iterable[BoolArray], n_rows: int) -> BoolArray | None:

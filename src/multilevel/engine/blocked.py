@@ -270,7 +270,7 @@ def sensitivity(factor: BlockedFactor, reml: bool) -> Sensitivity:
     bar_psi = np.zeros_like(factor.chain_flat)
     sensitivities(
         *products.layout.arguments(), factor.chain_flat, factor.diagonal, factor.tail, factor.values, bar_dense, bar_diagonal,
-        bar_tail, bar_values, bar_psi,
+        bar_tail, bar_values, bar_psi, False,
     )  # fmt: skip
     psi: list[FloatArray] = []
     for i in range(products.plan.depth):
@@ -281,6 +281,57 @@ def sensitivity(factor: BlockedFactor, reml: bool) -> Sensitivity:
         dense_scores = dsymv(1.0, factor.dense.T, factor.coefficients, lower=0)[:q]
         psi.extend(_dense_sensitivity(factor, inverse, direct, dense_scores, c))
     return Sensitivity(tuple(psi), bar_dense, bar_diagonal, bar_tail, bar_values, dense_scores)
+
+
+def conditional_covariances(factor: BlockedFactor) -> list[FloatArray]:
+    """Return the diagonal blocks of ΛM⁻¹Λᵀ: the conditional covariance of each level's effects divided by σ².
+
+    One array of shape (levels, k, k) for each block of the plan. They are the sensitivity of log|M| to the cross-products.
+    """
+    products = factor.products
+    plan, layout = products.plan, products.layout
+    q, order = products.n_dense, factor.dense.shape[0]
+    bar_dense = np.zeros((order, order))
+    if q:
+        rows = factor.rows
+        congruence(
+            dense_inverse(factor, False), q, rows.start, rows.size, rows.factor_at, factor.dense_flat, True, 0, bar_dense
+        )
+        mirror_lower(bar_dense)
+    bars = [np.zeros_like(x) for x in (factor.diagonal, factor.tail, factor.values)]
+    sensitivities(
+        *layout.arguments(), factor.chain_flat, factor.diagonal, factor.tail, factor.values, bar_dense, *bars,
+        np.zeros_like(factor.chain_flat), True,
+    )  # fmt: skip
+    found = []
+    offsets = plan.dense_offsets()
+    for i, block in enumerate(plan.blocks):
+        k, levels = block.size, block.n_levels
+        if i < plan.depth:
+            at = int(layout.diagonal_at[i])
+            found.append(bars[0][at : at + levels * k * k].reshape(levels, k, k))
+        else:
+            at = offsets[i - plan.depth]
+            rows_of_level = at + np.arange(levels)[:, None, None] * k + np.arange(k)[:, None]
+            found.append(bar_dense[rows_of_level, rows_of_level.transpose(0, 2, 1)])
+    return found
+
+
+def fixed_scores(factor: BlockedFactor) -> tuple[FloatArray, FloatArray]:
+    """Return ZᵀV⁻¹X(XᵀV⁻¹X)⁻¹ over the chain and over the dense random effects, one column per fixed effect."""
+    products = factor.products
+    layout = products.layout
+    q, p, order = products.n_dense, products.n_fixed, factor.cholesky.shape[0]
+    solution = np.zeros((order + 1, p))
+    solution[:order] = factor.solve_dense(np.eye(order, p, -q))
+    size = int((layout.levels * layout.sizes).sum())
+    scores, effects = np.empty((size, p)), np.empty((size, p))
+    back_substitute(
+        *layout.arguments(), factor.chain_flat, factor.diagonal, factor.tail, factor.values, layout.effects_at, solution,
+        np.zeros((size, p)), scores, effects,
+    )  # fmt: skip
+    dense = np.ascontiguousarray(dsymm(1.0, factor.dense.T, solution, lower=0)[:q])
+    return scores, dense
 
 
 def _singular(lam: FloatArray) -> bool:

@@ -287,10 +287,12 @@ def level_rows(i, j, k, a, h, tail_at, indptr_at, indptr, values_at, tail, value
 def sensitivities(
     levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr, index_at, index, values_at, ahead_column, parent_at, parent,
     position_at, position, factor_at, factors, diagonal, tail, values, bar_dense, bar_diagonal, bar_tail, bar_values, bar_psi,
+    keep_first,
 ):  # fmt: skip
     """Carry the sensitivity Ā of the criterion back through the chain; ∂d/∂Ψ of each stage is added to `bar_psi`.
 
-    `diagonal`, `tail` and `values` are as `eliminate` left them; `bar_*` of the stages after the first are written.
+    `diagonal`, `tail` and `values` are as `eliminate` left them; `bar_*` of the stages after the first are written, and with
+    `keep_first` those of the first too.
     """
     depth = levels.shape[0]
     for i in range(depth - 1, -1, -1):
@@ -317,7 +319,7 @@ def sensitivities(
             count = indptr[indptr_at[i] + j + 1] - first
             level_inverse(diagonal, d_at, psi, k, work, h)
             level_rows(i, j, k, a, h, tail_at, indptr_at, indptr, values_at, tail, values, b_tail, b_values)
-            if depth == 1 and k == 1:
+            if depth == 1 and k == 1 and not keep_first:
                 # Only BĀBᵀ is wanted: half of the symmetric sum.
                 i_at = index_at[i] + first
                 total = 0.0
@@ -346,7 +348,7 @@ def sensitivities(
                     for t in range(k):
                         n += h[r, t] * diagonal[d_at + t * k + c]
                     total_psi[r, c] += n - total
-            if i == 0:
+            if i == 0 and not keep_first:
                 continue
             # the level's own sensitivities, for the stages below
             for r in range(k):

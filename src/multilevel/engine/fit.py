@@ -30,6 +30,7 @@ SINGULAR_TOLERANCE = 1e-4
 """A pivot of λ below this (in the engine's columns) makes a fit singular, as in lme4."""
 
 
+@dataclass(frozen=True, repr=False)
 class Convergence:
     """How a fit ended, judged by exact derivatives.
 
@@ -45,73 +46,70 @@ class Convergence:
         Evaluations of the criterion.
     gradient : ndarray
         Exact gradient of the criterion at the end, in the engine's scaled columns.
-    gradient_norm : float
-        Its largest absolute element.
     expected_decrease : float
         How much lower a Newton step would take the criterion, ½ gᵀH⁻¹g.
-    hessian : ndarray
-        Exact Hessian at the end; worked out on first access where it is expensive.
-    smallest_hessian_eigenvalue : float
-        Its smallest eigenvalue: not negative at a minimum.
     trace : tuple of float
         The criterion along the way.
     """
 
-    __slots__ = (
-        "__dict__", "_model", "_objective", "evaluations", "expected_decrease", "gradient", "gradient_norm", "message",
-        "optimizer", "status", "trace",
-    )  # fmt: skip
+    status: str
+    message: str
+    optimizer: str
+    evaluations: int
+    gradient: FloatArray
+    expected_decrease: float
+    trace: tuple[float, ...]
+    _model: LocalModel
+    _objective: Objective
 
-    def __init__(self, search: Search, objective: Objective, optimizer: str, singular: bool) -> None:
-        model = search.model
-        decrease = expected_decrease(model)
-        good = decrease <= CERTIFIED_DECREASE
-        values: dict[str, object] = {
-            "_model": model,
-            "_objective": objective,
-            "message": search.message,
-            "optimizer": optimizer,
-            "evaluations": search.evaluations,
-            "gradient": model.gradient,
-            "gradient_norm": float(np.abs(model.gradient).max()),
-            "expected_decrease": decrease,
-            "trace": search.trace,
-        }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-        if good and (model.exact or objective.products.n_dense <= EXACT_HESSIAN_LIMIT):
-            good = self.smallest_hessian_eigenvalue >= -CURVATURE_TOLERANCE * max(1.0, float(np.abs(self.hessian).max()))
-        object.__setattr__(self, "status", ("singular" if singular else "converged") if good else "not converged")
-
-    def __setattr__(self, name: str, value: object) -> None:
-        """Refuse: a record does not change."""
-        raise AttributeError(f"{type(self).__name__} is immutable: {name!r} cannot be set")
+    @property
+    def gradient_norm(self) -> float:
+        """Largest absolute element of the exact gradient."""
+        return float(np.abs(self.gradient).max())
 
     @functools.cached_property
     def hessian(self) -> FloatArray:
-        """Exact Hessian of the criterion in the engine's parameters."""
-        model: LocalModel = self._model  # type: ignore[attr-defined]
-        objective: Objective = self._objective  # type: ignore[attr-defined]
-        if model.exact:
-            return model.hessian
-        return objective.local_model(model.phi, factor=model.factor, exact=True).hessian
+        """Exact Hessian of the criterion in the engine's parameters; worked out on first access where it is expensive."""
+        return _exact_hessian(self._objective, self._model)
 
     @functools.cached_property
     def smallest_hessian_eigenvalue(self) -> float:
-        """Smallest eigenvalue of the exact Hessian."""
+        """Smallest eigenvalue of the exact Hessian: not negative at a minimum."""
         return float(np.linalg.eigvalsh(self.hessian)[0])
 
     @property
     def converged(self) -> bool:
         """Whether the fit is at an optimum, on the boundary or not."""
-        return bool(self.status != "not converged")  # type: ignore[attr-defined]
+        return self.status != "not converged"
 
     def __repr__(self) -> str:
         """Return the facts in one line."""
         return (
-            f"Convergence(status={self.status!r}, optimizer={self.optimizer!r}, evaluations={self.evaluations}, "  # type: ignore[attr-defined]
-            f"gradient_norm={self.gradient_norm:.3g}, expected_decrease={self.expected_decrease:.3g})"  # type: ignore[attr-defined]
+            f"Convergence(status={self.status!r}, optimizer={self.optimizer!r}, evaluations={self.evaluations}, "
+            f"gradient_norm={self.gradient_norm:.3g}, expected_decrease={self.expected_decrease:.3g})"
         )
+
+
+def _exact_hessian(objective: Objective, model: LocalModel) -> FloatArray:
+    if not model.exact:
+        model = objective.local_model(model.phi, factor=model.factor, exact=True)
+    model.hessian.flags.writeable = False
+    return model.hessian
+
+
+def certify(objective: Objective, search: Search, optimizer: str, singular: bool) -> Convergence:
+    """Judge the end of a search by its exact gradient and, where that is affordable, its exact Hessian."""
+    model = search.model
+    decrease = expected_decrease(model)
+    optimal = decrease <= CERTIFIED_DECREASE
+    if optimal and (model.exact or objective.products.n_dense <= EXACT_HESSIAN_LIMIT):
+        curvature = np.linalg.eigvalsh(_exact_hessian(objective, model))
+        optimal = bool(curvature[0] >= -CURVATURE_TOLERANCE * max(1.0, float(curvature[-1])))
+    status = ("singular" if singular else "converged") if optimal else "not converged"
+    model.gradient.flags.writeable = False
+    return Convergence(
+        status, search.message, optimizer, search.evaluations, model.gradient, decrease, search.trace, model, objective
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +206,10 @@ def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> E
     else:
         search = minimise_by_library(objective, start, control)
     singular = is_singular(objective, search.model.phi)
-    convergence = Convergence(search, objective, control.optimizer, singular)
+    convergence = certify(objective, search, control.optimizer, singular)
     if not convergence.converged:
         warnings.warn(
-            f"the fit is not at an optimum: a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"  # type: ignore[attr-defined]
+            f"the fit is not at an optimum: a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"
             f" after {search.evaluations} evaluations ({search.message})",
             ConvergenceWarning,
             stacklevel=4,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg.blas import dsymv
 
 from multilevel.engine.blocked import (
     BlockedFactor,
@@ -112,7 +113,7 @@ class Objective:
         derivatives = self.products.plan.parameters.block_derivatives(phi)
         return np.array([2.0 * float(((psi[b] @ factor.factors[b]) * dot).sum()) for b, dot in derivatives])
 
-    def _directions(self, phi: FloatArray, factor: BlockedFactor) -> tuple[list[int], list[FloatArray]]:
+    def directions(self, phi: FloatArray, factor: BlockedFactor) -> tuple[list[int], list[FloatArray]]:
         """Return the block and ∂Ψ/∂φ_a of each parameter."""
         blocks, directions = [], []
         for b, dot in self.products.plan.parameters.block_derivatives(phi):
@@ -120,6 +121,11 @@ class Objective:
             blocks.append(b)
             directions.append(half + half.T)
         return blocks, directions
+
+    def dense_scores(self, factor: BlockedFactor) -> FloatArray:
+        """Return ZᵀPy of the dense random effects."""
+        result: FloatArray = dsymv(1.0, factor.dense.T, factor.coefficients, lower=0)[: self.products.n_dense]
+        return result
 
     def _curvature_of_psi(self, phi: FloatArray, psi: tuple[FloatArray, ...], factor: BlockedFactor) -> FloatArray:
         """Return tr(∂d/∂Ψ · ∂²Ψ/∂φ²)."""
@@ -159,7 +165,7 @@ class Objective:
         """
         factor = self.factorise(phi) if factor is None else factor
         exact = self.exact_is_cheap if exact is None else exact
-        blocks, directions = self._directions(phi, factor)
+        blocks, directions = self.directions(phi, factor)
         if exact and self.exact_is_cheap:
             bar, hessian = single_factor_derivatives(factor, self.reml, np.stack(directions))
             psi: tuple[FloatArray, ...] = (bar,)

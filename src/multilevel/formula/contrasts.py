@@ -70,7 +70,7 @@ def _named(kind: str, levels: Sequence[str], factor: str, base: Any) -> Contrast
     name = kind.removeprefix("contr.")
     if name not in KINDS:
         raise ControlError(
-            f"The contrasts {kind!r} of {factor!r} are not known; use one of {', '.join(map(repr, KINDS))}, or a matrix."
+            f"The contrasts {kind!r} of {factor!r} are not known; use {', '.join(map(repr, KINDS))} or a matrix."
         )
     n = len(levels)
     if base is not None and name != "treatment":

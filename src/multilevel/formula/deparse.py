@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from multilevel.data.numbers import format_number
-from multilevel.formula.syntax import BINDING, UNARY_BINDING, Binary, Call, Constant, Name, Node, Paren, Unary
+from multilevel.formula.syntax import BINDING, UNARY_BINDING, Binary, Constant, Name, Node, Paren, Unary
 
 _UNSPACED = frozenset({"/", "^", ":", "%%", "%/%"})
 _PLAIN_NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")

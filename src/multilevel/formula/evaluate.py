@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Column, Frame
+from multilevel.data.levels import level_text
 from multilevel.errors import FormulaError
 from multilevel.formula.deparse import deparse
 from multilevel.formula.syntax import Binary, Call, Constant, Name, Node, Paren, Unary
@@ -179,7 +180,7 @@ class Evaluator:
     def _member(self, left: Value, right: Value, where: str) -> Value:
         options = right if isinstance(right, list) else [right]
         if isinstance(left, Factor):
-            names = [v if isinstance(v, str) else deparse(Constant(v)) for v in options]
+            names = [level_text(option) for option in options]
             chosen = np.array([name in names for name in left.levels.names] + [False])
             return Logical(chosen[left.codes].astype(np.float64))
         return Logical(np.isin(as_numbers(left, where), np.asarray(options, dtype=np.float64)).astype(np.float64))
@@ -283,9 +284,9 @@ def _truth(value: Value, where: str) -> Any:
     return np.where(np.isnan(numbers), np.nan, numbers != 0)
 
 
-def _text_side(value: Any, n_rows: int) -> Any:
-    if isinstance(value, bool | int | float):
-        value = deparse(Constant(value))
+def _text_side(value: Value, n_rows: int) -> Any:
+    if isinstance(value, int | float):
+        return as_text(level_text(value), n_rows)
     return as_text(value, n_rows)
 
 

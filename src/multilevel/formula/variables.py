@@ -1,0 +1,234 @@
+"""The variables of a model: evaluated, freed of rows with missing values, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.data.factors import Factor
+from multilevel.data.frames import Frame, column_from_values, unknown_column
+from multilevel.data.missing import all_finite, kept_rows, missing_rows, report_missing
+from multilevel.errors import DataError, DataTypeError, UnknownColumnError
+from multilevel.formula.deparse import deparse
+from multilevel.formula.encoder import sum_offsets
+from multilevel.formula.evaluate import Evaluator
+from multilevel.formula.grammar import Formula
+from multilevel.formula.syntax import Name, Node, names_in
+from multilevel.formula.values import Matrix, Variable
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class ModelVariables:
+    """Everything that a formula names.
+
+    Attributes
+    ----------
+    evaluator
+        What evaluated it, with the state of the transformations.
+    response
+        The response.
+    nodes, variables
+        The variables of all terms, as expressions and as values, by their text.
+    group_members
+        For each grouping factor by name, the expressions it combines.
+    group_factors
+        The values of these expressions, by their text.
+    weights, weights_name
+        The prior weights and what to call them.
+    offset
+        The sum of all offsets.
+    missing_by_column
+        For each column with missing values, how many rows lack it.
+    finite
+        Whether no value was found to be missing or infinite.
+    """
+
+    evaluator: Evaluator
+    response_node: Node
+    response: npt.NDArray[Any]
+    nodes: dict[str, Node] = field(default_factory=dict)
+    variables: dict[str, Variable] = field(default_factory=dict)
+    group_members: dict[str, tuple[Node, ...]] = field(default_factory=dict)
+    group_factors: dict[str, Factor] = field(default_factory=dict)
+    weights: npt.NDArray[Any] | None = None
+    weights_name: str = "weights"
+    offset: npt.NDArray[Any] | None = None
+    missing_by_column: dict[str, int] = field(default_factory=dict)
+    finite: bool = True
+
+    @property
+    def response_name(self) -> str:
+        """The response as written."""
+        return deparse(self.response_node)
+
+
+def evaluate_variables(formula: Formula, frame: Frame, weights: Any, offset: Any) -> ModelVariables:
+    """Evaluate every variable of a model once, on all rows."""
+    evaluator = Evaluator(frame)
+    assert formula.response_node is not None
+    found = ModelVariables(evaluator, formula.response_node, _numeric_response(evaluator, formula.response_node))
+    for terms in (formula.term_list, *(bar.term_list for bar in formula.plain_bars)):
+        for term in terms.terms:
+            for node in term.variables:
+                text = deparse(node)
+                if text not in found.nodes:
+                    found.nodes[text] = node
+                    found.variables[text] = evaluator.variable(node)
+    for bar in formula.plain_bars:
+        if bar.group not in found.group_members:
+            found.group_members[bar.group] = bar.group_variables
+            for node in bar.group_variables:
+                text = deparse(node)
+                if text not in found.group_factors:
+                    found.group_factors[text] = evaluator.factor(node)
+    if weights is not None:
+        found.weights_name = weights if isinstance(weights, str) else "weights"
+        found.weights = _row_values(frame, weights, "weights")
+    found.offset = sum_offsets(evaluator, formula.term_list.offsets)
+    if offset is not None:
+        given = _row_values(frame, offset, "offset")
+        found.offset = given.astype(np.float64) if found.offset is None else found.offset + given
+    return found
+
+
+def _numeric_response(evaluator: Evaluator, node: Node) -> npt.NDArray[Any]:
+    value = evaluator.variable(node)
+    if isinstance(value, Factor):
+        kind = "truth values" if value.logical else "text or categories"
+        raise DataTypeError(f"The response {deparse(node)!r} holds {kind}; a linear mixed model needs numbers.")
+    if isinstance(value, Matrix):
+        if value.values.shape[1] > 1:
+            raise DataTypeError(
+                f"The response {deparse(node)!r} has {value.values.shape[1]} columns; it must have one."
+            )
+        return value.values[:, 0]
+    return value
+
+
+def _row_values(frame: Frame, values: Any, what: str) -> npt.NDArray[Any]:
+    """Return weights or an offset as numbers, one per row."""
+    if isinstance(values, str):
+        if values not in frame:
+            raise UnknownColumnError(unknown_column(values, frame.columns, f"The data have no column for {what} named"))
+        column = frame.column(values)
+    else:
+        if not hasattr(values, "__len__") or isinstance(values, Mapping):
+            raise DataTypeError(f"{what} must be the name of a column or one number per row, not {values!r}.")
+        if len(values) != frame.n_rows:
+            raise DataError(f"{what} has {len(values)} values and the data have {frame.n_rows} rows; they must match.")
+        column = column_from_values(what, values)
+    if not column.is_numeric:
+        raise DataTypeError(f"{what} must be numbers; {column.name!r} holds something else.")
+    return column.as_numbers()
+
+
+def drop_missing(found: ModelVariables, na_action: str) -> BoolArray | None:
+    """Leave out the rows that lack a value, and the levels that then do not occur.
+
+    Returns the rows kept, or None when all are.
+    """
+    n_rows = found.evaluator.n_rows
+    masks: list[BoolArray] = []
+
+    def note(mask: BoolArray | None, node: Node | None, name: str = "") -> None:
+        if mask is not None:
+            masks.append(mask)
+            _count_missing(found, mask, node, name)
+
+    def look(values: npt.NDArray[Any], node: Node | None, name: str = "") -> None:
+        if not all_finite(values):
+            found.finite = False
+            note(missing_rows(values), node, name)
+
+    look(found.response, found.response_node)
+    for text, value in found.variables.items():
+        if isinstance(value, Factor):
+            note(value.codes < 0 if value.has_missing else None, found.nodes[text])
+        else:
+            look(value.values if isinstance(value, Matrix) else value, found.nodes[text])
+    for members in found.group_members.values():
+        for node in members:
+            factor = found.group_factors[deparse(node)]
+            note(factor.codes < 0 if factor.has_missing else None, node)
+    if found.offset is not None:
+        look(found.offset, None, "offset")
+    if found.weights is not None:
+        look(found.weights, None, found.weights_name)
+    kept = kept_rows(masks, n_rows)
+    if kept is None:
+        for text, value in found.variables.items():
+            if isinstance(value, Factor):
+                found.variables[text] = value.drop_unused()
+        return None
+    report_missing(found.missing_by_column, int(np.count_nonzero(kept)), n_rows, na_action)
+    found.response = found.response[kept]
+    found.variables = {text: _keep(value, kept) for text, value in found.variables.items()}
+    found.group_factors = {text: factor.keep_rows(kept) for text, factor in found.group_factors.items()}
+    found.offset = None if found.offset is None else found.offset[kept]
+    found.weights = None if found.weights is None else found.weights[kept]
+    return kept
+
+
+def _keep(value: Variable, kept: BoolArray) -> Variable:
+    if isinstance(value, Factor):
+        return value.keep_rows(kept).drop_unused()
+    if isinstance(value, Matrix):
+        return Matrix(np.asfortranarray(value.values[kept]), value.names)
+    kept_values: npt.NDArray[Any] = value[kept]
+    return kept_values
+
+
+def _count_missing(found: ModelVariables, mask: BoolArray, node: Node | None, name: str) -> None:
+    """Put missing rows down to the columns that lack them, and the rest to the expression that made them."""
+    counts = found.missing_by_column
+    if node is None or isinstance(node, Name):
+        name = name if node is None else node.id
+        counts.setdefault(name, int(mask.sum()))
+        return
+    explained = np.zeros_like(mask)
+    for column_name in names_in(node):
+        column = found.evaluator.column(column_name)
+        values = column.values
+        own = values.codes < 0 if isinstance(values, Factor) else missing_rows(column.as_numbers())
+        if own is not None and own.any():
+            counts.setdefault(column_name, int(own.sum()))
+            explained |= own
+    extra = int((mask & ~explained).sum())
+    if extra:
+        counts.setdefault(deparse(node), extra)
+
+
+def check_values(found: ModelVariables) -> None:
+    """Refuse values that no model can use: infinite ones, a constant response, weights that are not positive."""
+    if not found.finite:
+        _refuse_infinite_values(found)
+    response = found.response
+    if len(response) and response[0] == response[-1] and bool((response == response[0]).all()):
+        raise DataError(f"The response {found.response_name!r} is constant; there is nothing to explain.")
+    if found.weights is not None and not bool((found.weights > 0).all()):
+        negative, zero = int((found.weights < 0).sum()), int((found.weights == 0).sum())
+        counts = [f"{count} {kind}" for count, kind in ((negative, "negative"), (zero, "zero")) if count]
+        raise DataError(
+            f"The weights {found.weights_name!r} must be positive; of {len(found.weights)}, {' and '.join(counts)}. "
+            "Leave rows of weight zero out of the data."
+        )
+
+
+def _refuse_infinite_values(found: ModelVariables) -> None:
+    arrays: list[tuple[str, npt.NDArray[Any] | None]] = [(f"The response {found.response_name!r}", found.response)]
+    for text, value in found.variables.items():
+        if not isinstance(value, Factor):
+            arrays.append((f"The variable {text!r}", value.values if isinstance(value, Matrix) else value))
+    arrays += [("The offset", found.offset), (f"The weights {found.weights_name!r}", found.weights)]
+    for what, values in arrays:
+        count = 0 if values is None or values.dtype.kind != "f" else int(np.isinf(values).sum())
+        if count:
+            raise DataError(
+                f"{what} has {count} infinite {'value' if count == 1 else 'values'}; correct them or make them missing."
+            )

@@ -1,0 +1,86 @@
+"""Satterthwaite's degrees of freedom for contrasts of the fixed effects.
+
+For a contrast ℓ the variance f(φ, log σ²) = ℓᵀ vcov(β̂) ℓ is a function of the covariance parameters; its own variance follows from
+the delta method and the exact Hessian of the criterion, and the degrees of freedom are 2 f² / var(f) (Giesbrecht & Burns 1985; Fai &
+Cornelius 1996; the quantities that R's lmerTest obtains by finite differences).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.engine.blocked import chain_scores, fixed_scores
+from multilevel.engine.fit import EngineFit
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SatterthwaiteModel:
+    """What the degrees of freedom of every contrast follow from.
+
+    Attributes
+    ----------
+    vcov
+        Covariance matrix of the fixed effects, shape (p, p).
+    derivatives
+        Its derivatives with respect to φ and log σ², shape (m + 1, p, p).
+    covariance
+        Asymptotic covariance of (φ, log σ²), shape (m + 1, m + 1).
+    """
+
+    vcov: FloatArray
+    derivatives: FloatArray
+    covariance: FloatArray
+
+    def degrees_of_freedom(self, contrast: FloatArray) -> float:
+        """Return the degrees of freedom of one contrast of the fixed effects, shape (p,)."""
+        variance = float(contrast @ self.vcov @ contrast)
+        slope = np.einsum("i,aij,j->a", contrast, self.derivatives, contrast)
+        spread = float(slope @ self.covariance @ slope)
+        return 2.0 * variance**2 / spread if spread > 0 else float("inf")
+
+
+def satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:
+    """Work out the derivatives that Satterthwaite's method needs, exactly."""
+    objective, factor, products = fit.objective, fit.model.factor, fit.products
+    plan, layout = products.plan, products.layout
+    blocks, directions = objective.directions(fit.model.phi, factor)
+    chain, dense = fixed_scores(factor)
+    own_scores, _ = chain_scores(factor)
+    dense_scores = objective.dense_scores(factor)
+    offsets = plan.dense_offsets()
+    m, p = len(directions), products.n_fixed
+    to_user = products.fixed.to_user()
+    variance = fit.sigma**2
+    vcov = variance * fit.unscaled_vcov
+    derivatives = np.empty((m + 1, p, p))
+    slopes = np.empty(m)
+    for a in range(m):
+        block, d = plan.blocks[blocks[a]], directions[a]
+        size = block.size * block.n_levels
+        if blocks[a] < plan.depth:
+            at = int(layout.effects_at[blocks[a]])
+            x, g = chain[at : at + size], own_scores[at : at + size]
+        else:
+            at = offsets[blocks[a] - plan.depth]
+            x, g = dense[at : at + size], dense_scores[at : at + size]
+        x = x.reshape(block.n_levels, block.size, p)
+        g = g.reshape(block.n_levels, block.size)
+        moved = np.einsum("jrp,rs->jsp", x, d)
+        inner = moved.reshape(size, p).T @ x.reshape(size, p)
+        derivatives[a] = variance * (to_user @ inner @ to_user.T)
+        slopes[a] = -float((g @ d * g).sum())
+    derivatives[m] = vcov
+    # The profiled Hessian, with σ² put back as a parameter of its own.
+    df = objective.residual_df
+    cross = -slopes * df / factor.rss
+    hessian = np.empty((m + 1, m + 1))
+    hessian[:m, :m] = fit.convergence.hessian + np.outer(cross, cross) / df
+    hessian[:m, m] = hessian[m, :m] = cross
+    hessian[m, m] = df
+    covariance = 2.0 * np.linalg.pinv(hessian, rcond=1e-10, hermitian=True)
+    return SatterthwaiteModel(vcov, derivatives, covariance)

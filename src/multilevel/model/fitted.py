@@ -1,0 +1,449 @@
+"""The fitted linear mixed-effects model."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.engine.blocked import conditional_covariances
+from multilevel.engine.control import LmerControl
+from multilevel.engine.fit import Convergence, EngineFit, is_singular
+from multilevel.errors import ControlError, DataError
+from multilevel.formula.design import Design, RandomTerm
+from multilevel.formula.grammar import Formula
+from multilevel.model.random_effects import GroupEffects, RandomEffects
+from multilevel.model.variance_components import VarianceComponents, term_variance
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from scipy.sparse import csc_array
+
+    from multilevel.report.summary import Summary
+
+FloatArray = npt.NDArray[np.float64]
+
+RESIDUAL_KINDS = ("response", "pearson", "scaled")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LinearMixedModel:
+    """A linear mixed-effects model fitted by `lmer`. It does not change; what alters it returns a new one.
+
+    Facts are properties (`fixef`, `theta`, `sigma`, `loglik`, …); what takes options or work is a method (`ranef`, `residuals`,
+    `summary`, …).
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> fit = ml.lmer("Reaction ~ Days + (Days | Subject)", ml.load_dataset("sleepstudy"))
+    >>> fit.fixef.round(3).to_dict()
+    {'(Intercept)': 251.405, 'Days': 10.467}
+    >>> round(fit.reml_criterion, 4)
+    1743.6283
+    """
+
+    _design: Design
+    _engine: EngineFit
+    _reml: bool
+    _control: LmerControl
+    _data: Any
+
+    # ---- what was fitted -------------------------------------------------------------------------------------------------
+
+    @property
+    def formula(self) -> Formula:
+        """The formula."""
+        return self._design.formula
+
+    @property
+    def reml(self) -> bool:
+        """Whether the criterion was REML's (True) or the likelihood's (False)."""
+        return self._reml
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return self._design.nobs
+
+    @functools.cached_property
+    def ngroups(self) -> pd.Series[int]:
+        """Number of levels of each grouping factor, by decreasing number."""
+        import pandas as pd
+
+        counts = {term.factor.name: term.factor.n_levels for term in self._terms}
+        return pd.Series(counts, name="levels", dtype="int64")
+
+    @property
+    def n_missing(self) -> int:
+        """Number of rows left out because a value in them is missing."""
+        return self._design.n_rows - self._design.nobs
+
+    @property
+    def _terms(self) -> tuple[RandomTerm, ...]:
+        """The random terms in the order of theta."""
+        return tuple(self._design.random[t] for t in self._engine.products.plan.term_order)
+
+    # ---- estimates -------------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def fixef(self) -> pd.Series[float]:
+        """Fixed effects, in the order of the columns of X."""
+        import pandas as pd
+
+        return pd.Series(self._engine.beta.copy(), index=list(self._design.fixed_names), name="estimate")
+
+    def fixed_effects(self, *, add_dropped: bool = False) -> pd.Series[float]:
+        """Return the fixed effects, with NaN for columns dropped for rank where asked.
+
+        Parameters
+        ----------
+        add_dropped : bool
+            Whether the dropped columns are listed too, at the end (R's ``fixef(fit, add.dropped = TRUE)``).
+        """
+        import pandas as pd
+
+        if not add_dropped:
+            return self.fixef.copy()
+        dropped = pd.Series(np.nan, index=list(self._design.dropped_names), dtype="float64")
+        return pd.concat([self.fixef, dropped]).rename("estimate")
+
+    @property
+    def dropped_columns(self) -> tuple[str, ...]:
+        """Fixed-effects columns that were dropped because others determine them."""
+        return self._design.dropped_names
+
+    @functools.cached_property
+    def theta(self) -> pd.Series[float]:
+        """Covariance parameters: the lower triangles of the relative factors λ, in lme4's order and names."""
+        import pandas as pd
+
+        names: list[str] = []
+        for term, place in zip(self._terms, self._engine.products.plan.parameters.terms, strict=True):
+            names.extend(place.structure.theta_names(term.names, term.factor.name))
+        return pd.Series(self._engine.theta.copy(), index=names, name="theta")
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return self._engine.sigma
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether an estimated covariance matrix is on the boundary: a variance of zero or a correlation of ±1."""
+        return self._engine.singular
+
+    def singular(self, tolerance: float = 1e-4) -> bool:
+        """Return whether some pivot of a relative factor, for columns scaled to unit size, is below a tolerance."""
+        return is_singular(self._engine.objective, self._engine.model.phi, tolerance)
+
+    @property
+    def convergence(self) -> Convergence:
+        """How the fit ended, judged by the exact gradient and Hessian."""
+        return self._engine.convergence
+
+    def varcorr(self) -> VarianceComponents:
+        """Return the variances and correlations of the random effects, and the residual standard deviation."""
+        parts = []
+        for term, place, factor in zip(
+            self._terms, self._engine.products.plan.parameters.terms, self._engine.term_factors(), strict=True
+        ):
+            correlated = place.structure.rotates and len(term.names) > 1
+            parts.append(term_variance(term.factor.name, term.names, factor, self.sigma, correlated))
+        return VarianceComponents(tuple(parts), self.sigma)
+
+    def vcov(self) -> pd.DataFrame:
+        """Return the covariance matrix of the fixed effects, σ²(XᵀV⁻¹X)⁻¹."""
+        import pandas as pd
+
+        names = list(self._design.fixed_names)
+        return pd.DataFrame(self.sigma**2 * self._engine.unscaled_vcov, index=names, columns=names)
+
+    @functools.cached_property
+    def standard_errors(self) -> pd.Series[float]:
+        """Standard errors of the fixed effects."""
+        import pandas as pd
+
+        return pd.Series(np.sqrt(np.diag(self.vcov())), index=list(self._design.fixed_names), name="std_error")
+
+    # ---- criteria --------------------------------------------------------------------------------------------------------
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters: fixed effects, theta and σ."""
+        return self._design.n_fixed + self._engine.theta.size + 1
+
+    @property
+    def df_residual(self) -> int:
+        """Number of rows less number of parameters (R's ``df.residual``)."""
+        return self.nobs - self.n_parameters
+
+    @functools.cached_property
+    def deviance(self) -> float:
+        """Minus twice the log-likelihood (not the restricted one) at the fit's theta; what ML minimises."""
+        return self._criterion(reml=False)
+
+    @functools.cached_property
+    def reml_criterion(self) -> float:
+        """Minus twice the restricted log-likelihood at the fit's theta; what REML minimises."""
+        return self._criterion(reml=True)
+
+    def _criterion(self, *, reml: bool) -> float:
+        if reml == self._reml:
+            return self._engine.criterion
+        objective = self._engine.objective
+        return replace(objective, reml=reml).value_of(self._engine.model.factor)
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood: the restricted one for a REML fit, as in R."""
+        return -0.5 * self._engine.criterion
+
+    @property
+    def aic(self) -> float:
+        """Akaike's information criterion, −2·loglik + 2·n_parameters."""
+        return -2.0 * self.loglik + 2.0 * self.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Bayesian information criterion, −2·loglik + log(nobs)·n_parameters."""
+        return -2.0 * self.loglik + math.log(self.nobs) * self.n_parameters
+
+    # ---- random effects --------------------------------------------------------------------------------------------------
+
+    def ranef(self, *, cond_var: bool = False) -> RandomEffects:
+        """Return the conditional modes of the random effects.
+
+        Parameters
+        ----------
+        cond_var : bool
+            Whether their conditional covariance matrices (given the data and the parameters) are worked out as well; they agree
+            with the ``postVar`` of R's ``ranef(fit, condVar = TRUE)``, and hold the covariances between terms that share a factor.
+
+        Returns
+        -------
+        RandomEffects
+            A mapping from grouping factor to a data frame, levels in rows and columns of its terms in columns.
+        """
+        modes = self._modes
+        parameters = self._engine.products.plan.parameters.terms
+        covariances = self._conditional_covariances if cond_var else None
+        groups: dict[str, list[int]] = {}
+        for t, term in enumerate(self._terms):
+            groups.setdefault(term.factor.name, []).append(t)
+        found = []
+        for name, own in groups.items():
+            names = tuple(column for t in own for column in self._terms[t].names)
+            block = None
+            if covariances is not None:
+                whole = covariances[parameters[own[0]].block]
+                block = np.empty_like(whole)
+                at = []
+                to_user = np.zeros(whole.shape[1:])
+                for t in own:
+                    part = parameters[t]
+                    inside = slice(part.offset, part.offset + part.structure.size)
+                    to_user[inside, inside] = part.to_user
+                    at.extend(range(inside.start, inside.stop))
+                block = np.einsum("rs,jst,ut->jru", to_user, whole, to_user)[:, at][:, :, at]
+            values = np.column_stack([modes[t] for t in own])
+            for array in (values, block):
+                if array is not None:
+                    array.flags.writeable = False
+            found.append(GroupEffects(name, names, self._terms[own[0]].factor.levels, values, block))
+        return RandomEffects(tuple(found))
+
+    @functools.cached_property
+    def _modes(self) -> list[FloatArray]:
+        return self._engine.conditional_modes()
+
+    @functools.cached_property
+    def _conditional_covariances(self) -> list[FloatArray]:
+        scale = self.sigma**2
+        return [scale * block for block in conditional_covariances(self._engine.model.factor)]
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Return the coefficients of every level: fixed effects plus conditional modes, by grouping factor (R's ``coef``)."""
+        import pandas as pd
+
+        fixed = self.fixef
+        result = {}
+        for group, frame in self.ranef().items():
+            out = pd.DataFrame(
+                {name: np.full(len(frame), value) for name, value in fixed.items()}, index=frame.index
+            )
+            for name in dict.fromkeys(frame.columns):
+                own = frame.loc[:, [name]].sum(axis=1)
+                out[name] = out[name] + own if name in out else own
+            result[group] = out
+        return result
+
+    # ---- rows ------------------------------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _fitted_values(self) -> FloatArray:
+        from multilevel.engine.accumulate import linear_predictor
+
+        design = self._design
+        # X·β column by column: no temporary of the size of X.
+        result = np.zeros(design.nobs) if design.offset is None else design.offset.copy()
+        for c, value in enumerate(self._engine.beta):
+            result += value * design.columns[:, c]
+        for term, modes in zip(self._terms, self._modes, strict=True):
+            k = len(term.columns)
+            linear_predictor(
+                design.columns, term.factor.codes, np.asarray(term.columns, dtype=np.int64), np.zeros(k), np.ones(k),
+                np.ascontiguousarray(modes), result,
+            )  # fmt: skip
+        result.flags.writeable = False
+        return result
+
+    def _by_row(self, values: FloatArray, name: str) -> pd.Series[float]:
+        import pandas as pd
+
+        design = self._design
+        if design.na_action == "exclude" and design.kept is not None:
+            whole = np.full(design.n_rows, np.nan)
+            whole[design.kept] = values
+            return pd.Series(whole, index=design.all_row_labels, name=name)
+        return pd.Series(values.copy(), index=design.row_labels, name=name)
+
+    def fitted(self) -> pd.Series[float]:
+        """Return the fitted values, with the conditional modes in them; NaN in left-out rows with ``na_action="exclude"``."""
+        return self._by_row(self._fitted_values, "fitted")
+
+    def residuals(self, kind: Literal["response", "pearson", "scaled"] = "response") -> pd.Series[float]:
+        """Return the conditional residuals.
+
+        Parameters
+        ----------
+        kind : {"response", "pearson", "scaled"}
+            ``"response"``: y less the fitted values; ``"pearson"``: times the square root of the prior weights; ``"scaled"``: the
+            latter divided by the residual standard deviation.
+
+        Raises
+        ------
+        ControlError
+            The kind is none of these.
+        """
+        return self._by_row(self._residual_values(kind), "residual")
+
+    def _residual_values(self, kind: str) -> FloatArray:
+        if kind not in RESIDUAL_KINDS:
+            raise ControlError(f"unknown kind of residuals {kind!r}: choose one of {', '.join(RESIDUAL_KINDS)}")
+        values = self._design.y - self._fitted_values
+        if kind != "response" and self._design.weights is not None:
+            values = values * np.sqrt(self._design.weights)
+        return values / self.sigma if kind == "scaled" else values
+
+    # ---- matrices --------------------------------------------------------------------------------------------------------
+
+    def get_me(self, name: str) -> Any:
+        """Return one of the quantities that define the model (R's ``getME``).
+
+        Parameters
+        ----------
+        name : str
+            ``"X"`` (n × p array), ``"Z"`` (n × q sparse array, terms in the order of theta, columns of a level side by side),
+            ``"Zt"``, ``"Lambda"`` (q × q sparse relative covariance factor), ``"Lambdat"``, ``"y"``, ``"offset"``, ``"weights"``,
+            ``"theta"``, ``"beta"``, ``"b"`` (conditional modes, q), ``"u"`` (the same on the spherical scale, b = Λu), ``"sigma"``,
+            ``"flist"`` (codes and levels by grouping factor), ``"cnms"`` (column names by term), ``"n_rtrms"``, ``"devcomp"``.
+
+        Raises
+        ------
+        ControlError
+            There is no such quantity.
+        """
+        from multilevel.model.components import component
+
+        return component(self, name)
+
+    # ---- reports ---------------------------------------------------------------------------------------------------------
+
+    def summary(self, *, correlation: bool | None = None) -> Summary:
+        """Return the summary: scaled residuals, random effects, fixed effects with Satterthwaite's df, their correlations.
+
+        Parameters
+        ----------
+        correlation : bool, optional
+            Whether to show the correlations of the fixed effects; by default with at most 20 of them.
+        """
+        from multilevel.report.summary import summarise
+
+        return summarise(self, correlation=correlation)
+
+    def __repr__(self) -> str:
+        """Return the fit in short, as lme4 prints it."""
+        from multilevel.report.summary import short_print
+
+        return short_print(self)
+
+    def _repr_html_(self) -> str:
+        """Return the summary for a notebook."""
+        return self.summary()._repr_html_()
+
+    # ---- new fits --------------------------------------------------------------------------------------------------------
+
+    def refit(self, response: Any) -> LinearMixedModel:
+        """Fit the same model to another response; only the response's cross-products are renewed.
+
+        Parameters
+        ----------
+        response : array_like
+            The new response, one value per row that the fit used.
+
+        Raises
+        ------
+        DataError
+            The response has another length, or values that are not finite.
+        """
+        from multilevel.model.lmer import fit_design
+
+        values = np.asarray(response, dtype=np.float64)
+        if values.shape != (self.nobs,):
+            raise DataError(f"the new response has shape {values.shape}: it needs one value for each of the {self.nobs} rows")
+        if not np.isfinite(values).all():
+            raise DataError(f"the new response has {int((~np.isfinite(values)).sum())} values that are not finite")
+        columns = self._design.columns.copy(order="F")
+        columns[:, -1] = values
+        columns.flags.writeable = False
+        return fit_design(replace(self._design, columns=columns), self._reml, self._control, self._data)
+
+    def update(
+        self, formula: str | Formula | None = None, data: Any = None, *, reml: bool | None = None, **changes: Any
+    ) -> LinearMixedModel:
+        """Fit a changed model.
+
+        Parameters
+        ----------
+        formula : str, optional
+            The new formula; a ``.`` on either side stands for what was there: ``". ~ . + price"``.
+        data : data frame, optional
+            New data; by default those of this fit.
+        reml : bool, optional
+            The criterion; by default that of this fit.
+        **changes
+            Further arguments of `lmer` to change: ``weights``, ``offset``, ``contrasts``, ``na_action``, ``control``.
+
+        Examples
+        --------
+        >>> import multilevel as ml
+        >>> fit = ml.lmer("Reaction ~ Days + (1 | Subject)", ml.load_dataset("sleepstudy"))
+        >>> str(fit.update(". ~ . - Days").formula)
+        'Reaction ~ 1 + (1 | Subject)'
+        """
+        from multilevel.model.lmer import lmer
+
+        new = self.formula if formula is None else self.formula.update(formula)
+        arguments: dict[str, Any] = {**self._data.arguments, "control": self._control, **changes}
+        frame = self._data.frame if data is None else data
+        return lmer(new, frame, reml=self._reml if reml is None else reml, **arguments)
+
+    def random_design(self) -> csc_array:
+        """Return Z, the random-effects design matrix, as a sparse array (``get_me("Z")``)."""
+        found: csc_array = self.get_me("Z")
+        return found

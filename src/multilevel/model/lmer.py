@@ -1,0 +1,136 @@
+"""`lmer`: from a formula and a data frame to a fitted linear mixed-effects model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from multilevel.engine.control import LmerControl
+from multilevel.engine.fit import fit_products
+from multilevel.engine.products import cross_products_of
+from multilevel.errors import DataError
+from multilevel.formula.build import build_design
+from multilevel.formula.design import Design
+from multilevel.formula.grammar import Formula
+from multilevel.model.fitted import LinearMixedModel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FitSource:
+    """Where a fit came from, so that it can be updated: the frame as given and the arguments beside it."""
+
+    frame: Any
+    arguments: Mapping[str, Any]
+
+    def __getstate__(self) -> tuple[Any, dict[str, Any]]:
+        """Return what pickles: a mapping proxy does not."""
+        return self.frame, dict(self.arguments)
+
+    def __setstate__(self, state: tuple[Any, dict[str, Any]]) -> None:
+        """Restore."""
+        object.__setattr__(self, "frame", state[0])
+        object.__setattr__(self, "arguments", MappingProxyType(state[1]))
+
+
+def lmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    reml: bool = True,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    na_action: str = "omit",
+    control: LmerControl | None = None,
+) -> LinearMixedModel:
+    """Fit a linear mixed-effects model.
+
+    Parameters
+    ----------
+    formula : str or Formula
+        As in R's lme4: ``"y ~ x + (1 + x | group)"``. Random terms may be ``(1 | g)``, ``(x | g)``, ``(0 + x | g)``, ``(x || g)``
+        (uncorrelated), ``(1 | a/b)`` (b within a), ``(1 | a:b)``, with several terms and factors left of a bar.
+    data : data frame
+        A pandas, polars or pyarrow table, or a mapping of columns.
+    reml : bool, default True
+        Whether to minimise the REML criterion or, when False, the deviance (maximum likelihood).
+    weights : str or array_like, optional
+        Prior weights, a column's name or one value per row: the residual variance of row i is σ²/wᵢ.
+    offset : str or array_like, optional
+        A known part of the linear predictor; added to any ``offset()`` in the formula.
+    contrasts : mapping, optional
+        For a factor's name the contrasts to code it with: ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"SAS"``, or a
+        matrix with a row for each level.
+    na_action : {"omit", "exclude", "fail"}, default "omit"
+        What to do with rows that lack a value: leave them out (a `MissingValuesWarning` says how many), leave them out and give NaN
+        for them in `fitted` and `residuals`, or raise `DataError`.
+    control : LmerControl, optional
+        The optimiser and its options.
+
+    Returns
+    -------
+    LinearMixedModel
+        The fit. Its `convergence` says how the exact gradient and Hessian judge it.
+
+    Raises
+    ------
+    FormulaError
+        The formula cannot be read.
+    UnknownColumnError
+        The formula or an argument names a column that is not there.
+    DataError, DataTypeError
+        The data cannot be used: the message says which column, term or level.
+
+    Warns
+    -----
+    MissingValuesWarning, RankDeficiencyWarning, ConvergenceWarning
+        Rows or columns were left out, or the fit did not end at an optimum.
+
+    Notes
+    -----
+    The model is y = Xβ + Zb + offset + ε with b ~ N(0, σ²ΛΛᵀ) and ε ~ N(0, σ²W⁻¹); the criterion is that of Bates, Mächler, Bolker
+    & Walker (2015, J. Stat. Soft. 67(1)), minimised by Newton's method on exact derivatives. Agrees with R's ``lme4::lmer``.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> fit = ml.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", ml.load_dataset("Penicillin"))
+    >>> round(fit.sigma, 4), fit.ngroups.to_dict()
+    (0.5499, {'plate': 24, 'sample': 6})
+    """
+    chosen = LmerControl() if control is None else control
+    design = build_design(
+        formula, data, weights=weights, offset=offset, contrasts=None if contrasts is None else dict(contrasts), na_action=na_action
+    )
+    check_design(design, chosen)
+    arguments = {"weights": weights, "offset": offset, "contrasts": contrasts, "na_action": na_action}
+    return fit_design(design, reml, chosen, FitSource(data, MappingProxyType(arguments)))
+
+
+def check_design(design: Design, control: LmerControl) -> None:
+    """Refuse designs whose variances cannot be told apart, as lme4 does."""
+    n = design.nobs
+    for term in design.random:
+        levels = term.factor.n_levels
+        if control.check_levels_against_rows == "error" and levels >= n:
+            raise DataError(
+                f"the grouping factor {term.factor.name!r} has {levels} levels and there are {n} rows: with as many levels as rows its"
+                " variance cannot be told from the residual's; use a factor with repeated rows, or"
+                " LmerControl(check_levels_against_rows='ignore')"
+            )
+        effects = levels * len(term.columns)
+        if control.check_effects_against_rows == "error" and effects >= n:
+            raise DataError(
+                f"the term ({term.label}) has {effects} random effects and there are {n} rows: its covariances cannot be told from the"
+                " residual variance; simplify the term, or LmerControl(check_effects_against_rows='ignore')"
+            )
+
+
+def fit_design(design: Design, reml: bool, control: LmerControl, source: FitSource) -> LinearMixedModel:
+    """Fit a design and wrap the result."""
+    engine = fit_products(cross_products_of(design), reml, control)
+    for array in (engine.theta, engine.beta, engine.unscaled_vcov):
+        array.flags.writeable = False
+    return LinearMixedModel(design, engine, reml, control, source)

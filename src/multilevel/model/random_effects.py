@@ -1,0 +1,125 @@
+"""Conditional modes of the random effects, by grouping factor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupEffects:
+    """Conditional modes of one grouping factor.
+
+    Attributes
+    ----------
+    group : str
+        The grouping factor.
+    names : tuple of str
+        The columns, term after term.
+    levels : tuple of str
+        The levels.
+    modes : ndarray
+        Conditional modes, shape (levels, k), on the response's scale.
+    covariances : ndarray or None
+        Conditional covariance matrix of each level's effects given the data and the parameters, shape (levels, k, k).
+    """
+
+    group: str
+    names: tuple[str, ...]
+    levels: tuple[str, ...]
+    modes: FloatArray
+    covariances: FloatArray | None
+
+
+class RandomEffects(Mapping[str, "pd.DataFrame"]):
+    """Conditional modes of the random effects: a mapping from grouping factor to a data frame (levels × columns).
+
+    Attributes
+    ----------
+    groups : dict of str to GroupEffects
+        The same as arrays, with conditional covariances where they were asked for.
+    """
+
+    __slots__ = ("_groups",)
+
+    def __init__(self, groups: tuple[GroupEffects, ...]) -> None:
+        self._groups = {group.group: group for group in groups}
+
+    @property
+    def groups(self) -> dict[str, GroupEffects]:
+        """The grouping factors as arrays."""
+        return dict(self._groups)
+
+    def __getitem__(self, group: str) -> pd.DataFrame:
+        """Return the conditional modes of one grouping factor."""
+        import pandas as pd
+
+        found = self._find(group)
+        return pd.DataFrame(found.modes.copy(), index=pd.Index(found.levels, name=group), columns=list(found.names))
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the grouping factors."""
+        return iter(self._groups)
+
+    def __len__(self) -> int:
+        """Return the number of grouping factors."""
+        return len(self._groups)
+
+    def _find(self, group: str) -> GroupEffects:
+        if group not in self._groups:
+            raise KeyError(f"no grouping factor {group!r}: there are {', '.join(self._groups)}")
+        return self._groups[group]
+
+    def conditional_variances(self, group: str) -> FloatArray:
+        """Return the conditional covariance matrices of one grouping factor, shape (levels, k, k).
+
+        Raises
+        ------
+        KeyError
+            There is no such grouping factor, or the conditional variances were not asked for.
+        """
+        found = self._find(group)
+        if found.covariances is None:
+            raise KeyError("the conditional variances were not worked out: call ranef(cond_var=True)")
+        return found.covariances
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per random effect, with the columns of R's ``as.data.frame(ranef(fit))``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``grpvar``, ``term``, ``grp``, ``condval`` (conditional mode) and ``condsd`` (its conditional standard deviation, NaN
+            where it was not asked for).
+        """
+        import pandas as pd
+
+        parts = []
+        for group in self._groups.values():
+            for c, name in enumerate(group.names):
+                deviation = np.nan if group.covariances is None else np.sqrt(group.covariances[:, c, c])
+                parts.append(
+                    pd.DataFrame(
+                        {
+                            "grpvar": group.group,
+                            "term": name,
+                            "grp": list(group.levels),
+                            "condval": group.modes[:, c],
+                            "condsd": deviation,
+                        }
+                    )
+                )
+        return pd.concat(parts, ignore_index=True)
+
+    def __repr__(self) -> str:
+        """Return the frames, one after the other."""
+        return "\n\n".join(f"{name}\n{self[name]}" for name in self)
