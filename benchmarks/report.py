@@ -100,6 +100,8 @@ def agreement(entries: dict[str, dict[str, Any]]) -> str:
                 cells.append(f"{criterion:.6f}")
             else:
                 cells.append(f"{criterion - base:+.1e}")
+            if peers.get(name, {}).get("converged") is False:
+                cells[-1] += " (says it did not converge)"
         rows.append([MODELS[key].title, *cells])
     return table(["model", *(TITLES.get(name, name) for name in names)], rows)
 

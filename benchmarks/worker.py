@@ -96,7 +96,12 @@ class Glmm(Adapter):
         return self.package.fit(data, model["formula"], reml=True, **self.options)
 
     def estimates(self, fit: Any) -> dict[str, Any]:
-        return {"criterion": -2 * fit.loglik, "fixef": list(fit.beta), "sigma": fit.dispersion**0.5}
+        return {
+            "criterion": -2 * fit.loglik,
+            "fixef": list(fit.beta),
+            "sigma": fit.dispersion**0.5,
+            "converged": bool(fit.converged),
+        }
 
     def refitter(self, model: dict[str, Any], data: Any) -> Any:
         # There is no refit: a whole fit, from a dict of columns, which it reads faster than a frame.
@@ -133,7 +138,12 @@ class LmePython(Adapter):
         return self.package.lmer(model["formula"], data, reml=True)
 
     def estimates(self, fit: Any) -> dict[str, Any]:
-        return {"criterion": fit.reml_criterion, "fixef": list(fit.coefficients), "sigma": fit.sigma2**0.5}
+        return {
+            "criterion": fit.reml_criterion,
+            "fixef": list(fit.coefficients),
+            "sigma": fit.sigma2**0.5,
+            "converged": bool(fit.converged),
+        }
 
     def refitter(self, model: dict[str, Any], data: Any) -> Any:
         prepared = self.package.prepare_lmer(model["formula"], data)
@@ -152,6 +162,7 @@ class Mixedlm(Adapter):
             "criterion": float(fit.REMLcrit()),
             "fixef": [float(value) for value in fit.fixef().values()],
             "sigma": float(fit.sigma),
+            "converged": bool(fit.converged),
         }
 
     def refitter(self, model: dict[str, Any], data: Any) -> Any:
@@ -178,6 +189,7 @@ class MixedlmRs(Adapter):
             "criterion": float(-2 * fit.llf),
             "fixef": [float(value) for value in fit.fe_params],
             "sigma": float(fit.scale**0.5),
+            "converged": bool(fit.converged),
         }
 
     def refitter(self, model: dict[str, Any], data: Any) -> Any:
@@ -228,6 +240,7 @@ class Interlace(Adapter):
             "criterion": float(-2 * fit.llf),
             "fixef": [float(value) for value in fit.fe_params],
             "sigma": float(fit.scale**0.5),
+            "converged": bool(fit.converged),
         }
 
 

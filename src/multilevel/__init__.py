@@ -1,1 +1,111 @@
-"""Linear mixed-effects models: fast, certified fits that agree with lme4."""
+"""Linear mixed-effects models: fast, certified fits that agree with lme4.
+
+>>> import multilevel as ml
+>>> fit = ml.lmer("Reaction ~ Days + (Days | Subject)", ml.load_dataset("sleepstudy"))
+>>> fit.convergence.status
+'converged'
+
+The names below are the public interface. Each is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from multilevel._version import __version__
+
+if TYPE_CHECKING:
+    from multilevel.data.datasets import dataset_names, describe_dataset, load_dataset
+    from multilevel.engine.control import LmerControl
+    from multilevel.engine.fit import Convergence
+    from multilevel.errors import (
+        ControlError,
+        ConvergenceWarning,
+        DataError,
+        DataTypeError,
+        FormulaError,
+        MissingDependencyError,
+        MissingValuesWarning,
+        MultilevelError,
+        MultilevelWarning,
+        RankDeficiencyWarning,
+        UnknownColumnError,
+    )
+    from multilevel.formula.grammar import Formula, find_bars, no_bars, parse_formula
+    from multilevel.model.fitted import LinearMixedModel
+    from multilevel.model.lmer import lmer
+    from multilevel.model.random_effects import RandomEffects
+    from multilevel.model.variance_components import VarianceComponents
+    from multilevel.report.summary import Summary
+
+_HOME = {
+    "ControlError": "errors",
+    "Convergence": "engine.fit",
+    "ConvergenceWarning": "errors",
+    "DataError": "errors",
+    "DataTypeError": "errors",
+    "Formula": "formula.grammar",
+    "FormulaError": "errors",
+    "LinearMixedModel": "model.fitted",
+    "LmerControl": "engine.control",
+    "MissingDependencyError": "errors",
+    "MissingValuesWarning": "errors",
+    "MultilevelError": "errors",
+    "MultilevelWarning": "errors",
+    "RandomEffects": "model.random_effects",
+    "RankDeficiencyWarning": "errors",
+    "Summary": "report.summary",
+    "UnknownColumnError": "errors",
+    "VarianceComponents": "model.variance_components",
+    "dataset_names": "data.datasets",
+    "describe_dataset": "data.datasets",
+    "find_bars": "formula.grammar",
+    "lmer": "model.lmer",
+    "load_dataset": "data.datasets",
+    "no_bars": "formula.grammar",
+    "parse_formula": "formula.grammar",
+}
+
+__all__ = [
+    "ControlError",
+    "Convergence",
+    "ConvergenceWarning",
+    "DataError",
+    "DataTypeError",
+    "Formula",
+    "FormulaError",
+    "LinearMixedModel",
+    "LmerControl",
+    "MissingDependencyError",
+    "MissingValuesWarning",
+    "MultilevelError",
+    "MultilevelWarning",
+    "RandomEffects",
+    "RankDeficiencyWarning",
+    "Summary",
+    "UnknownColumnError",
+    "VarianceComponents",
+    "__version__",
+    "dataset_names",
+    "describe_dataset",
+    "find_bars",
+    "lmer",
+    "load_dataset",
+    "no_bars",
+    "parse_formula",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

@@ -15,6 +15,8 @@ from hypothesis.extra import numpy as hnp
 from multilevel.data.factors import Factor, codes_for, combine, factor_from_codes, factorize
 from multilevel.data.levels import Levels, level_text
 from multilevel.data.numbers import format_number
+from multilevel.data.relevel import relevel
+from multilevel.errors import DataError
 
 
 def levels_of(values: list[object], dtype: object = None) -> tuple[str, ...]:
@@ -166,3 +168,10 @@ def test_factors_agree_with_pandas():
     factor = factorize(values)
     assert isinstance(factor, Factor)
     np.testing.assert_array_equal(factor.codes, categorical.codes)
+
+
+def test_relevel():
+    assert relevel(["b", "c", None, "a"], "c").codes.tolist() == [2, 0, -1, 1]
+    assert relevel(pd.Series([3, 1, 2]), 2).categories.tolist() == ["2", "1", "3"]
+    with pytest.raises(DataError, match="'z' cannot be put first"):
+        relevel(["a"], "z")

@@ -166,7 +166,9 @@ describe_satterthwaite <- function(fit) {
     error = function(e) NULL
   )
   if (is.null(table) || ncol(table) < 5) return(NULL)
-  list(df = as_named(table[, "df"]), t = as_named(table[, "t value"]), p = as_named(table[, "Pr(>|t|)"]))
+  # A table of one row loses its name with its dimension.
+  column <- function(name) as_named(setNames(table[, name], rownames(table)))
+  list(df = column("df"), t = column("t value"), p = column("Pr(>|t|)"))
 }
 
 # theta is not determined when a zero diagonal element stands above others in its column

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.levels import CombinedLevels, Levels, level_text
+from multilevel.errors import DataError
 
 Codes = npt.NDArray[np.int32]
 _Integer = TypeVar("_Integer", bound=np.integer[Any])
@@ -142,6 +143,20 @@ def combine(factors: list[Factor]) -> Factor:
     return Factor(joint.codes, levels, has_missing=joint.has_missing, exact=joint.exact)
 
 
+def relevel_factor(factor: Factor, ref: str) -> Factor:
+    """Return a factor with one level put first, where treatment contrasts have their reference."""
+    names = factor.levels.names
+    if ref not in names:
+        shown = ", ".join(map(repr, names[:8])) + (", …" if len(names) > 8 else "")
+        raise DataError(f"The level {ref!r} cannot be put first: the levels are {shown}.")
+    first = names.index(ref)
+    order = np.array([first, *(i for i in range(len(names)) if i != first)], dtype=np.intp)
+    table = np.empty(len(names) + 1, dtype=np.int32)
+    table[order] = np.arange(len(names), dtype=np.int32)
+    table[-1] = MISSING
+    return Factor(table[factor.codes], factor.levels.take(order), factor.ordered, has_missing=factor.has_missing)
+
+
 def codes_for(factor: Factor, levels: Levels) -> Codes:
     """Return a factor's codes with respect to other levels, by name; -1 where a level is not among them."""
     if factor.levels is levels:
@@ -153,10 +168,12 @@ def codes_for(factor: Factor, levels: Levels) -> Codes:
 def _positions(levels: Levels, among: Levels) -> Codes:
     """Return where each level is among others, or -1: numbers by value, since 1e5 may be written in two ways."""
     new, known = levels.values, among.values
-    if isinstance(new, np.ndarray) and isinstance(known, np.ndarray) and new.dtype.kind in "iuf" and len(known):
-        if known.dtype.kind in "iuf" and bool(np.all(known[1:] > known[:-1])):
-            places = np.minimum(np.searchsorted(known, new), len(known) - 1)
-            return np.where(known[places] == new, places, MISSING).astype(np.int32)
+    numeric = [isinstance(values, np.ndarray) and values.dtype.kind in "iuf" for values in (new, known)]
+    if all(numeric) and len(known):
+        new, known = np.asarray(new), np.asarray(known)
+        order = np.argsort(known, kind="stable")
+        places = order[np.minimum(np.searchsorted(known, new, sorter=order), len(known) - 1)]
+        return np.where(known[places] == new, places, MISSING).astype(np.int32)
     position = {name: i for i, name in enumerate(among.names)}
     return np.array([position.get(name, MISSING) for name in levels.names], dtype=np.int32)
 
@@ -224,7 +241,7 @@ def _factorize_hashed(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] |
     if missing is not None and values.dtype.kind == "O":
         values = values.copy()
         values[missing] = None
-    codes, uniques = pd.factorize(values)
+    found, uniques = pd.factorize(values)
     kind = pd.api.types.infer_dtype(uniques, skipna=False) if values.dtype.kind == "O" else ""
     # Values of several types have no order among themselves: they take that of their text.
     texts = np.array([level_text(value) for value in uniques], dtype=object) if kind.startswith("mixed") else uniques
@@ -232,7 +249,7 @@ def _factorize_hashed(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] |
     rank = np.empty(len(order) + 1, dtype=np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     rank[-1] = MISSING
-    codes, uniques = rank[codes], uniques[order]
+    codes, uniques = rank[found], uniques[order]
     lacks = bool((codes < 0).any())
     if missing is None or values.dtype.kind == "O":
         return Factor(codes, Levels(uniques), has_missing=lacks, exact=True)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.objective import LocalModel, Objective
+from multilevel.engine.single_factor import search_single_factor
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -100,9 +101,13 @@ def trust_region_step(gradient: FloatArray, hessian: FloatArray, radius: float) 
 def minimise(objective: Objective, start: FloatArray, tolerance: float, max_evaluations: int) -> Search:
     """Minimise the criterion from a starting point."""
     parameters = objective.products.plan.parameters
+    evaluations = 0
+    trace: list[float] = []
+    if objective.exact_is_cheap and parameters.linear and max_evaluations > 1:
+        start, evaluations, trace = _walk(objective, start, tolerance, max_evaluations - 1)
     model = objective.local_model(start)
-    evaluations = 1
-    trace = [model.value]
+    evaluations += 1
+    trace.append(model.value)
     radius = 1.0 * np.sqrt(start.size)
     message = "the largest number of evaluations was reached"
     while evaluations < max_evaluations:
@@ -141,6 +146,20 @@ def minimise(objective: Objective, start: FloatArray, tolerance: float, max_eval
             message = "steps became too short to lower the criterion"
             break
     return Search(model, evaluations, tuple(trace), message)
+
+
+def _walk(
+    objective: Objective, start: FloatArray, tolerance: float, max_evaluations: int
+) -> tuple[FloatArray, int, list[float]]:
+    """Go to the optimum of a model with one grouping factor in a single kernel."""
+    products = objective.products
+    trace = np.empty(max_evaluations)
+    phi, evaluations, accepted = search_single_factor(
+        *products.layout.arguments(), products.diagonal, products.tail, products.values, products.dense,
+        objective.stacked_derivatives, float(objective.residual_df), objective.reml, start, tolerance, max_evaluations, trace,
+    )  # fmt: skip
+    constant = objective.constant
+    return products.plan.parameters.canonical(phi), int(evaluations), [float(v) + constant for v in trace[:accepted]]
 
 
 def _zero_small_pivots(objective: Objective, model: LocalModel, tolerance: float) -> LocalModel | None:

@@ -73,6 +73,7 @@ class Objective:
     reml: bool
     rows: DenseIndex = field(init=False)
     constant: float = field(init=False)
+    fixed_derivatives: list[tuple[int, FloatArray]] | None = field(init=False)
 
     def __post_init__(self) -> None:
         """Work out what does not depend on the parameters."""
@@ -85,6 +86,9 @@ class Objective:
         if self.reml:
             constant -= 2.0 * float(np.log(self.products.fixed.scale).sum())
         object.__setattr__(self, "constant", constant)
+        parameters = self.products.plan.parameters
+        derivatives = parameters.block_derivatives(parameters.start()) if parameters.linear else None
+        object.__setattr__(self, "fixed_derivatives", derivatives)
 
     @property
     def residual_df(self) -> int:
@@ -109,14 +113,25 @@ class Objective:
         factor = self.factorise(phi)
         return self._chain_rule(phi, factor, sensitivity(factor, self.reml).psi)
 
+    @property
+    def stacked_derivatives(self) -> FloatArray:
+        """∂λ/∂φ_a of a model with one grouping factor, shape (m, k, k)."""
+        return np.stack([dot for _, dot in self.factor_derivatives(np.empty(0))])
+
+    def factor_derivatives(self, phi: FloatArray) -> list[tuple[int, FloatArray]]:
+        """Return the block and ∂λ/∂φ_a of each parameter."""
+        if self.fixed_derivatives is not None:
+            return self.fixed_derivatives
+        return self.products.plan.parameters.block_derivatives(phi)
+
     def _chain_rule(self, phi: FloatArray, factor: BlockedFactor, psi: tuple[FloatArray, ...]) -> FloatArray:
-        derivatives = self.products.plan.parameters.block_derivatives(phi)
+        derivatives = self.factor_derivatives(phi)
         return np.array([2.0 * float(((psi[b] @ factor.factors[b]) * dot).sum()) for b, dot in derivatives])
 
     def directions(self, phi: FloatArray, factor: BlockedFactor) -> tuple[list[int], list[FloatArray]]:
         """Return the block and ∂Ψ/∂φ_a of each parameter."""
         blocks, directions = [], []
-        for b, dot in self.products.plan.parameters.block_derivatives(phi):
+        for b, dot in self.factor_derivatives(phi):
             half = dot @ factor.factors[b].T
             blocks.append(b)
             directions.append(half + half.T)
@@ -130,7 +145,7 @@ class Objective:
     def _curvature_of_psi(self, phi: FloatArray, psi: tuple[FloatArray, ...], factor: BlockedFactor) -> FloatArray:
         """Return tr(∂d/∂Ψ · ∂²Ψ/∂φ²)."""
         parameters = self.products.plan.parameters
-        derivatives = parameters.block_derivatives(phi)
+        derivatives = self.factor_derivatives(phi)
         m = len(derivatives)
         result = np.zeros((m, m))
         for block in range(len(factor.factors)):

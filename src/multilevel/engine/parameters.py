@@ -154,6 +154,11 @@ class Parameters:
             result[term.block][term.offset : term.offset + k, term.offset : term.offset + k] = term.factor(phi[place])
         return result
 
+    @property
+    def linear(self) -> bool:
+        """Whether every λ is linear in its parameters, so that its derivatives are the same everywhere."""
+        return not any(term.curvature(self.start()[place]) is not None for term, place in zip(self.terms, self.slices(), strict=True))
+
     def block_derivatives(self, phi: FloatArray) -> list[tuple[int, FloatArray]]:
         """Return, for each parameter, its block and ∂λ̃/∂φ of that block."""
         result: list[tuple[int, FloatArray]] = []

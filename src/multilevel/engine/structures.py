@@ -8,6 +8,7 @@ which structure a term has.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+
+
+@functools.cache
+def lower_triangle(size: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return rows and columns of the lower triangle, column by column (lme4's order of θ)."""
+    column, row = np.triu_indices(size)
+    return row, column
 
 
 class CovarianceStructure(Protocol):
@@ -70,20 +78,16 @@ class Unstructured:
         """Every covariance matrix is in the family."""
         return True
 
-    def _places(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        column, row = np.triu_indices(self.size)
-        return row, column
-
     def factor(self, theta: FloatArray) -> FloatArray:
         """Return λ(θ)."""
         result = np.zeros((self.size, self.size))
-        result[self._places()] = theta
+        result[lower_triangle(self.size)] = theta
         return result
 
     def jacobian(self, theta: FloatArray) -> FloatArray:  # noqa: ARG002 - linear: the same everywhere
         """Return ∂λ/∂θ: one unit matrix per parameter."""
         result = np.zeros((self.n_theta, self.size, self.size))
-        row, column = self._places()
+        row, column = lower_triangle(self.size)
         result[np.arange(self.n_theta), row, column] = 1.0
         return result
 
@@ -93,7 +97,7 @@ class Unstructured:
 
     def parameters(self, factor: FloatArray) -> FloatArray:
         """Return the lower triangle of a factor."""
-        result: FloatArray = factor[self._places()]
+        result: FloatArray = factor[lower_triangle(self.size)]
         return result
 
     def start(self) -> FloatArray:
@@ -102,12 +106,12 @@ class Unstructured:
 
     def rescaled(self, scale: FloatArray) -> FloatArray:
         """Return scale by the row of each parameter."""
-        result: FloatArray = scale[self._places()[0]]
+        result: FloatArray = scale[lower_triangle(self.size)[0]]
         return result
 
     def theta_names(self, columns: tuple[str, ...], factor_name: str) -> tuple[str, ...]:
         """Return names such as ``Subject.Days.(Intercept)``."""
-        row, column = self._places()
+        row, column = lower_triangle(self.size)
         return tuple(
             f"{factor_name}.{columns[r]}" if r == c else f"{factor_name}.{columns[r]}.{columns[c]}"
             for r, c in zip(row, column, strict=True)

@@ -7,12 +7,12 @@ variables first appear, because that order decides how a term is written (``b:a`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 from multilevel.errors import FormulaError
 from multilevel.formula.deparse import deparse
 from multilevel.formula.syntax import Binary, Call, Constant, Node, Paren, Unary
-
-INTERCEPT = 0  # the empty product
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,80 +50,65 @@ def expand_terms(node: Node | None, *, intercept: bool = True) -> TermList:
 
     A random-effects term in parentheses counts as a variable.
     """
-    expansion = _Expansion()
-    bits = expansion.expand(node, [INTERCEPT] if intercept else []) if node is not None else [INTERCEPT]
+    expansion = _Expansion(intercept)
+    products = sorted(expansion.expand(node), key=int.bit_count) if node is not None else []
     variables = expansion.variables
-    products = sorted((bit for bit in bits if bit != INTERCEPT), key=int.bit_count)
     terms = []
     for bit in products:
         members = tuple(variable for i, variable in enumerate(variables) if bit >> i & 1)
         terms.append(Term(members, ":".join(deparse(member) for member in members)))
-    return TermList(INTERCEPT in bits, tuple(terms), tuple(expansion.offsets))
+    return TermList(expansion.intercept, tuple(terms), tuple(expansion.offsets))
 
 
 class _Expansion:
-    """Expands expressions into lists of bit sets, numbering variables as they appear."""
+    """Expands expressions into lists of bit sets, numbering variables as they appear.
 
-    def __init__(self) -> None:
+    The intercept is a switch that any ``0``, ``1`` or ``- 1`` turns, wherever it stands; a term is removed only from the
+    sum that its removal belongs to: ``x + (z - x)`` keeps ``x``.
+    """
+
+    def __init__(self, intercept: bool) -> None:
+        self.intercept = intercept
         self.variables: list[Node] = []
         self.positions: dict[Node, int] = {}
         self.offsets: list[Node] = []
 
-    def expand(self, node: Node, start: list[int]) -> list[int]:
-        """Expand a whole side; `start` holds the intercept when it is there unless removed."""
-        return self._sum(node, start)
-
-    def _sum(self, node: Node, before: list[int]) -> list[int]:
-        # A removal such as "- 1" acts on everything to its left, the implied intercept among it.
-        if isinstance(node, Paren) and not is_bar(node):
-            return self._sum(node.inner, before)
-        if isinstance(node, Binary) and node.op in "+-":
-            left = self._sum(node.left, before)
-            return self._sum(node.right, left) if node.op == "+" else self._remove(node.right, left)
-        if isinstance(node, Unary) and node.op == "-":
-            return self._remove(node.operand, before)
-        if isinstance(node, Unary) and node.op == "+":
-            return self._sum(node.operand, before)
-        if node in (Constant(0.0), Constant(False)):
-            return [bit for bit in before if bit != INTERCEPT]
-        return _union(before, self._product(node))
-
-    def _remove(self, node: Node, before: list[int]) -> list[int]:
-        if isinstance(node, Paren) and not is_bar(node):
-            return self._remove(node.inner, before)
-        if node == Constant(0.0):
-            return _union([INTERCEPT], before)
-        if isinstance(node, Call) and node.function == "offset":
-            self.offsets = [offset for offset in self.offsets if offset != node]
-            return before
-        gone = set(self._product(node))
-        return [bit for bit in before if bit not in gone]
-
-    def _product(self, node: Node) -> list[int]:
+    def expand(self, node: Node, adding: bool = True) -> list[int]:
+        """Return the terms of an expression; `adding` is False while reading what is to be removed."""
         if is_bar(node):
             return self._variable(node)
         if isinstance(node, Paren):
-            return self._product(node.inner)
+            return self.expand(node.inner, adding)
         if isinstance(node, Binary):
-            return self._operator(node)
+            return self._operator(node, adding)
         if isinstance(node, Unary):
             if node.op == "!":
                 raise FormulaError(f"The term {deparse(node)!r} must stand inside I(), as in I({deparse(node)}).")
-            return self._sum(node, [])
+            return self._sum([], node.operand, node.op, adding)
         if isinstance(node, Constant):
-            if node.value in (1.0, True) and not isinstance(node.value, str):
-                return [INTERCEPT]
-            if node.value == 0.0 and not isinstance(node.value, str):
-                return []
+            return self._constant(node, adding)
+        if isinstance(node, Call) and node.function == "offset":
+            if not adding:
+                self.offsets = [offset for offset in self.offsets if offset != node]
+            elif node not in self.offsets:
+                self.offsets.append(node)
+            return []
+        return self._variable(node)
+
+    def _sum(self, left: list[int], right: Node, op: str, adding: bool) -> list[int]:
+        if op == "+":
+            return _union(left, self.expand(right, adding))
+        gone = set(self.expand(right, not adding))
+        return [bit for bit in left if bit not in gone]
+
+    def _constant(self, node: Constant, adding: bool) -> list[int]:
+        if isinstance(node.value, str) or node.value not in (0.0, 1.0):
             raise FormulaError(
                 f"The constant {deparse(node)} cannot be a term: only 0 and 1, for the intercept, can; "
                 "write arithmetic inside I()."
             )
-        if isinstance(node, Call) and node.function == "offset":
-            if node not in self.offsets:
-                self.offsets.append(node)
-            return []
-        return self._variable(node)
+        self.intercept = adding == bool(node.value)
+        return []
 
     def _variable(self, node: Node) -> list[int]:
         position = self.positions.setdefault(node, len(self.variables))
@@ -131,30 +116,28 @@ class _Expansion:
             self.variables.append(node)
         return [1 << position]
 
-    def _operator(self, node: Binary) -> list[int]:
+    def _operator(self, node: Binary, adding: bool) -> list[int]:
         op = node.op
         if op in ("+", "-"):
-            return self._sum(node, [])
+            return self._sum(self.expand(node.left, adding), node.right, op, adding)
         if op == "^":
-            return self._power(node)
+            return self._power(node, adding)
         if op in ("|", "||"):
             raise FormulaError(
                 f"The random-effects term {deparse(node)!r} must stand in parentheses, as in '({deparse(node)})'."
             )
         if op not in ("*", ":", "/", "%in%"):
             raise FormulaError(f"The expression {deparse(node)!r} is not a term; write it inside I().")
-        left, right = self._product(node.left), self._product(node.right)
+        left, right = self.expand(node.left, adding), self.expand(node.right, adding)
         if op == "*":
             return _union(left, right, _cross(left, right))
         if op == "/":
-            together = 0
-            for bit in left:
-                together |= bit
-            return _union(left, _cross([together], right))
-        # As R has it, a product with the constant 1 alone is the intercept.
-        return _cross(left, right) if INTERCEPT not in (*left, *right) else [INTERCEPT]
+            return _union(left, _cross([_together(left)], right))
+        if op == "%in%":
+            return _cross(left, [_together(right)])
+        return _cross(left, right)
 
-    def _power(self, node: Binary) -> list[int]:
+    def _power(self, node: Binary, adding: bool) -> list[int]:
         exponent = node.right.inner if isinstance(node.right, Paren) else node.right
         value = exponent.value if isinstance(exponent, Constant) else None
         if not isinstance(value, float) or value < 1 or value != int(value):
@@ -162,15 +145,20 @@ class _Expansion:
                 f"In {deparse(node)!r} the power must be a whole number from 1 on; for the power of a variable write "
                 f"I({deparse(node)})."
             )
-        base = self._product(node.left)
+        base = self.expand(node.left, adding)
         bits = base
         for _ in range(int(value) - 1):
-            bits = _union(bits, _cross(bits, base))
+            bits = _cross(bits, base)  # a term crossed with itself is itself, so nothing is lost
         return bits
 
 
 def _union(*lists: list[int]) -> list[int]:
     return list(dict.fromkeys(bit for bits in lists for bit in bits))
+
+
+def _together(bits: list[int]) -> int:
+    """Return the product of all terms."""
+    return reduce(or_, bits, 0)
 
 
 def _cross(left: list[int], right: list[int]) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.data.factors import Factor, codes_for, factor_from_codes
+from multilevel.data.factors import codes_for, factor_from_codes, relevel_factor
 from multilevel.data.levels import Levels
 from multilevel.data.numbers import format_number
 from multilevel.errors import FormulaError
@@ -237,44 +237,20 @@ def _apply_ordered(arguments: Arguments, state: Any) -> Value:
     return _apply_factor(arguments, state, ordered=True)
 
 
-def relevel(factor: Factor, ref: str | float) -> Factor:
-    """Return a factor with one level put first, where treatment contrasts take their reference.
-
-    Parameters
-    ----------
-    factor
-        The factor.
-    ref
-        The level that comes first.
-    """
-    names = list(factor.levels.names)
-    name = ref if isinstance(ref, str) else _level_name(ref)
-    if name not in names:
-        shown = ", ".join(map(repr, names[:8])) + (", …" if len(names) > 8 else "")
-        raise FormulaError(f"relevel() cannot put {name!r} first: the levels are {shown}.")
-    order = [names.index(name), *(i for i, other in enumerate(names) if other != name)]
-    position = np.empty(len(names) + 1, dtype=np.int32)
-    position[order] = np.arange(len(names), dtype=np.int32)
-    position[-1] = -1
-    levels = factor.levels.take(np.asarray(order, dtype=np.intp))
-    return Factor(position[factor.codes], levels, factor.ordered, has_missing=factor.has_missing)
-
-
-def _apply_relevel(arguments: Arguments, state: list[str] | None) -> Value:
+def _apply_relevel(arguments: Arguments, state: str) -> Value:
     factor = as_factor(arguments["x"], "relevel()")
-    if state is None:
+    # New data need not have every level, and the order of those that they have makes no difference to them.
+    return factor if state not in factor.levels.names else relevel_factor(factor, state)
+
+
+def _fit_relevel(arguments: Arguments) -> str:
+    ref = arguments.get("ref")
+    if ref is None:
         raise FormulaError("relevel() needs the level that comes first, as in relevel(arm, ref = 'placebo').")
-    # New data need not have every level; the order of those that it has makes no difference to it.
-    if arguments["ref"] not in factor.levels.names and state == ["fitted"]:
-        return factor
-    return relevel(factor, arguments["ref"])
-
-
-def _fit_relevel(arguments: Arguments) -> list[str] | None:
-    if arguments.get("ref") is None:
-        return None
-    _apply_relevel(arguments, ["fitting"])
-    return ["fitted"]
+    factor = as_factor(arguments["x"], "relevel()")
+    name = ref if isinstance(ref, str) else _level_name(ref)
+    relevel_factor(factor, name)
+    return name
 
 
 # ---- one number of a column ----------------------------------------------------------------------------------------

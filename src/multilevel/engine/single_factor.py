@@ -1,0 +1,231 @@
+"""The whole search in one kernel, for models with a single grouping factor.
+
+Such models are the most common and the smallest, and there the overhead of calling one kernel after another outweighs the
+arithmetic. The kernel walks to the optimum by the same trust-region Newton steps as `newton.minimise`, which then starts from
+where it ended: it alone decides whether that is an optimum, sets small pivots to zero and supplies the certificate.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from multilevel.engine.chain_kernels import eliminate
+from multilevel.engine.tangent_kernels import single_factor_sums
+
+
+@njit(cache=True, nogil=True)
+def lower_cholesky(matrix, n):
+    """Overwrite the lower triangle with its Cholesky factor; False where the matrix is not positive definite."""
+    for c in range(n):
+        total = matrix[c, c]
+        for t in range(c):
+            total -= matrix[c, t] * matrix[c, t]
+        if not total > 0.0:
+            return False
+        root = np.sqrt(total)
+        matrix[c, c] = root
+        for r in range(c + 1, n):
+            total = matrix[r, c]
+            for t in range(c):
+                total -= matrix[r, t] * matrix[c, t]
+            matrix[r, c] = total / root
+    return True
+
+
+@njit(cache=True, nogil=True)
+def step_within(gradient, hessian, radius):
+    """Minimise the quadratic model within a ball (see `newton.trust_region_step`); flat directions are only damped."""
+    values, vectors = np.linalg.eigh(hessian)
+    m = gradient.shape[0]
+    g = vectors.T @ gradient
+    largest = 1e-8
+    for a in range(m):
+        largest = max(largest, abs(values[a]))
+    low = 0.0
+    if values[0] <= 1e-10 * largest:
+        low = max(0.0, -values[0]) + 1e-10 * largest
+    total = 0.0
+    for a in range(m):
+        total += (g[a] / (values[a] + low)) ** 2
+    shift = low
+    if np.sqrt(total) > radius:
+        norm = 0.0
+        for a in range(m):
+            norm += g[a] * g[a]
+        high = low + np.sqrt(norm) / radius + 1e-10 * largest
+        for _ in range(60):
+            shift = 0.5 * (low + high)
+            total = 0.0
+            for a in range(m):
+                total += (g[a] / (values[a] + shift)) ** 2
+            if np.sqrt(total) > radius:
+                low = shift
+            else:
+                high = shift
+            if high - low < 1e-3 * high:
+                break
+        shift = high
+    decrease = 0.0
+    for a in range(m):
+        s = -g[a] / (values[a] + shift)
+        decrease -= g[a] * s + 0.5 * values[a] * s * s
+        g[a] = s
+    return vectors @ g, decrease
+
+
+@njit(cache=True, nogil=True)
+def search_single_factor(
+    levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr, index_at, index, values_at, ahead_column, parent_at, parent,
+    position_at, position, factor_at, diagonal, tail, values, fixed, dots, df, reml, start, tolerance, max_evaluations, trace,
+):  # fmt: skip
+    """Walk to the optimum; returns φ, the number of evaluations and of accepted steps (whose criteria are in `trace`)."""
+    m, k = dots.shape[0], dots.shape[1]
+    p = fixed.shape[0] - 1
+    kk = k * k
+    phi = start.copy()
+    trial = start.copy()
+    radius = np.sqrt(float(m))
+    value = np.inf
+    decrease = 0.0
+    step = np.zeros(m)
+    gradient = np.zeros(m)
+    hessian = np.zeros((m, m))
+    evaluations = 0
+    accepted = 0
+    lam = np.empty((k, k))
+    inverse = np.zeros((p, p))
+    none = np.zeros((p, p))
+    coefficients = np.ones(p + 1)
+    flat = np.empty((m, kk))
+    while evaluations < max_evaluations:
+        lam[:] = 0.0
+        for a in range(m):
+            for r in range(k):
+                for c in range(k):
+                    lam[r, c] += trial[a] * dots[a, r, c]
+        dense = fixed.copy()
+        logdet = eliminate(
+            levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr, index_at, index, values_at, ahead_column, parent_at,
+            parent, position_at, position, factor_at, lam.ravel(), diagonal, tail, values, dense,
+        )  # fmt: skip
+        evaluations += 1
+        if not lower_cholesky(dense, p):
+            return phi, evaluations, accepted
+        rss = dense[p, p]
+        for c in range(p):
+            total = dense[p, c]
+            for t in range(c):
+                total -= dense[c, t] * coefficients[t]
+            coefficients[c] = total / dense[c, c]
+            rss -= coefficients[c] * coefficients[c]
+        rss = max(rss, 1e-16 * fixed[p, p], 1e-300)
+        new_value = logdet + df * np.log(rss)
+        if reml:
+            for c in range(p):
+                new_value += 2.0 * np.log(dense[c, c])
+        if evaluations > 1:
+            noise = 1e-14 * abs(new_value)
+            ratio = (value - new_value + noise) / decrease
+            length = np.sqrt((step * step).sum())
+            if ratio < 0.25:
+                radius = 0.25 * length
+            elif ratio > 0.75 and length > 0.9 * radius:
+                radius = 2.5 * radius
+            if not ratio > 1e-4:
+                if radius < 1e-10:
+                    return phi, evaluations, accepted
+                step, decrease = step_within(gradient, hessian, radius)
+                trial = phi + step
+                continue
+        phi = trial.copy()
+        value = new_value
+        trace[accepted] = value
+        accepted += 1
+        # the residual's coefficients (−β, 1) and the inverse of XᵀV⁻¹X
+        for c in range(p - 1, -1, -1):
+            total = -coefficients[c]
+            for t in range(c + 1, p):
+                total -= dense[t, c] * coefficients[t]
+            coefficients[c] = total / dense[c, c]
+        coefficients[p] = 1.0
+        for c in range(p):
+            for r in range(p):
+                inverse[r, c] = 0.0
+            inverse[c, c] = 1.0
+        for c in range(p):
+            for r in range(c, p):
+                total = inverse[r, c]
+                for t in range(c, r):
+                    total -= dense[r, t] * inverse[t, c]
+                inverse[r, c] = total / dense[r, r]
+        for c in range(p):
+            for r in range(p - 1, -1, -1):
+                total = inverse[r, c]
+                for t in range(r + 1, p):
+                    total -= dense[t, r] * inverse[t, c]
+                inverse[r, c] = total / dense[r, r]
+        scale = df / rss
+        bar = np.zeros((k, k))
+        gg = np.zeros((k, k))
+        tensor = np.zeros((k, k, k, k))
+        s_sum = np.zeros((k, k, p, p))
+        g_sum = np.zeros((k, k, p))
+        single_factor_sums(
+            levels[0], k, p + 1, lam.ravel(), diagonal, values, inverse if reml else none, coefficients, scale, bar, tensor,
+            s_sum, g_sum, gg,
+        )  # fmt: skip
+        bar = 0.5 * (bar + bar.T)
+        pushed = bar @ lam
+        for a in range(m):
+            total = 0.0
+            for r in range(k):
+                for c in range(k):
+                    total += pushed[r, c] * dots[a, r, c]
+            gradient[a] = 2.0 * total
+            half = dots[a] @ lam.T
+            for r in range(k):
+                for c in range(k):
+                    flat[a, r * k + c] = half[r, c] + half[c, r]
+        moved = np.empty((kk, kk))
+        for r in range(k):
+            for s in range(k):
+                for t in range(k):
+                    for u in range(k):
+                        moved[s * k + t, u * k + r] = tensor[r, s, t, u]
+        hessian = flat @ moved @ flat.T
+        s_flat = flat @ s_sum.reshape(kk, p * p)
+        g_flat = flat @ g_sum.reshape(kk, p)
+        g_inverse = g_flat @ inverse
+        slope = flat @ gg.ravel()
+        for a in range(m):
+            left = bar @ dots[a]
+            for b in range(m):
+                total = 0.0
+                for r in range(k):
+                    for c in range(k):
+                        total += left[r, c] * dots[b, r, c]
+                change = 2.0 * total - scale / rss * slope[a] * slope[b]
+                for c in range(p):
+                    change -= 2.0 * scale * g_inverse[a, c] * g_flat[b, c]
+                hessian[a, b] += change
+        if reml and p > 0:
+            products = np.empty((m, p * p))
+            for a in range(m):
+                products[a] = (inverse @ s_flat[a].reshape(p, p)).ravel()
+            for a in range(m):
+                for b in range(m):
+                    total = 0.0
+                    for r in range(p):
+                        for c in range(p):
+                            total += products[a, r * p + c] * products[b, c * p + r]
+                    hessian[a, b] -= total
+        hessian = 0.5 * (hessian + hessian.T)
+        step, decrease = step_within(gradient, hessian, radius)
+        if decrease <= tolerance or decrease <= 1e-14 * abs(value):
+            # One more Newton step costs no further derivatives here and doubles the digits.
+            if np.sqrt((step * step).sum()) < radius:
+                phi = phi + step
+            return phi, evaluations, accepted
+        trial = phi + step
+    return phi, evaluations, accepted
