@@ -38,12 +38,12 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e6:.0f} µs"
 
 
-def reference(peers: dict[str, Any], key: str) -> float | None:
-    """Return the figure the others are compared with."""
+def reference(peers: dict[str, Any], key: str) -> tuple[str, float]:
+    """Return whose figure the others are compared with, and the figure."""
     for name in REFERENCES:
         if peers.get(name, {}).get(key) is not None:
-            return float(peers[name][key])
-    return None
+            return name, float(peers[name][key])
+    return "", math.nan
 
 
 def columns(entries: list[dict[str, Any]]) -> list[str]:
@@ -72,15 +72,17 @@ def times(entries: dict[str, dict[str, Any]]) -> str:
     rows = []
     for key, entry in entries.items():
         peers, cells = entry["peers"], []
-        base = reference(peers, "median")
+        chosen, base = reference(peers, "median")
         for name in names:
             result = peers.get(name, {})
             if "median" not in result:
                 cells.append(short(result.get("note", "")))
-            elif base and result["median"] != base:
+            elif name == chosen:
+                cells.append(f"**{duration(result['median'])}**")
+            elif chosen:
                 cells.append(f"{duration(result['median'])} ({result['median'] / base:.2g}×)")
             else:
-                cells.append(f"**{duration(result['median'])}**")
+                cells.append(duration(result["median"]))
         rows.append([MODELS[key].title, *cells])
     return table(["model", *(TITLES.get(name, name) for name in names)], rows)
 
@@ -91,12 +93,12 @@ def agreement(entries: dict[str, dict[str, Any]]) -> str:
     rows = []
     for key, entry in entries.items():
         peers, cells = entry["peers"], []
-        base = reference(peers, "criterion")
+        chosen, base = reference(peers, "criterion")
         for name in names:
             criterion = peers.get(name, {}).get("criterion")
             if criterion is None:
                 cells.append("")
-            elif base is None or not math.isfinite(criterion) or criterion == base:
+            elif name == chosen or not chosen:
                 cells.append(f"{criterion:.6f}")
             else:
                 cells.append(f"{criterion - base:+.1e}")

@@ -81,7 +81,12 @@ class Multilevel(Adapter):
         return self.package.lmer(model["formula"], data, reml=True)
 
     def estimates(self, fit: Any) -> dict[str, Any]:
-        return {"criterion": fit.reml_criterion, "fixef": list(fit.fixef), "sigma": fit.sigma}
+        return {
+            "criterion": float(fit.reml_criterion),
+            "fixef": [float(value) for value in fit.fixef],
+            "sigma": float(fit.sigma),
+            "converged": fit.convergence.status != "not converged",
+        }
 
     def refitter(self, model: dict[str, Any], data: Any) -> Any:
         return self.fit(model, data).refit

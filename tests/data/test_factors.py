@@ -44,7 +44,17 @@ def test_one_text_per_value():
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0.0, "0"), (-2.5, "-2.5"), (1e15, "1e+15"), (123456789.0, "123456789"), (0.0001, "1e-04"), (1e300, "1e+300")],
+    [
+        (0.0, "0"),
+        (-2.5, "-2.5"),
+        (1e15, "1e+15"),
+        (123456789.0, "123456789"),
+        (0.0001, "1e-04"),
+        (1e300, "1e+300"),
+        (float("nan"), "NaN"),
+        (float("-inf"), "-Inf"),
+        (1.5e-7, "1.5e-07"),
+    ],
 )
 def test_numbers(number, text):
     assert format_number(number) == text

@@ -117,8 +117,11 @@ def test_order_of_categories():
         pa.Table.from_pandas(pandas),
         pa.Table.from_pandas(ordered),
         pl.DataFrame({"f": pl.Series(values, dtype=pl.Enum(order))}),
+        nw.from_native(ordered),
+        {"f": pl.Series(values, dtype=pl.Enum(order))},
+        {"f": pandas["f"]},
     ]
-    for frame, is_ordered in zip(kept, [False, True, False, True, False], strict=True):
+    for frame, is_ordered in zip(kept, [False, True, False, True, False, True, False, False], strict=True):
         factor = Frame(frame).column("f").as_factor()
         assert factor.levels.names == tuple(order)
         assert factor.codes.tolist() == [1, 0, 1, 2]

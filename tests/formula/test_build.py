@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -169,6 +170,10 @@ def test_missing_weights_and_offset():
         design = build_design("y ~ (1 | g)", small(w=[1, None, 2, 1]), weights="w", offset=[np.nan, 0, 0, 0])
     assert design.weights.tolist() == [2, 1]
     assert design.offset.tolist() == [0, 0]
+    with pytest.warns(MissingValuesWarning, match=r"1 of 4 rows .* in 'w' \(1\)"):
+        build_design("y ~ offset(log(w)) + (1 | g)", small(w=[1, None, 2, 1]))
+    with pytest.warns(MissingValuesWarning, match=r"1 of 4 rows .* in 'w' \(1\)"):
+        build_design("y ~ offset(x) + (1 | g)", small(w=[1, None, 2, 1]), offset="w")
 
 
 @pytest.mark.filterwarnings("ignore::multilevel.errors.MissingValuesWarning")
@@ -197,6 +202,14 @@ def test_dependent_columns_are_dropped_with_a_warning(frame):
     (position,) = design.random[0].columns
     np.testing.assert_array_equal(design.columns[:, position], frame["twice"])
     assert design.encoder.fixed_matrix(frame).shape == (48, 3)
+
+
+def test_warnings_point_here():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        build_design("y ~ x + I(2 * x) + (1 | g)", small(y=[1.0, 2.0, 3.0, None], x=[1.0, 2.0, 4.0, 3.0]))
+    assert [warning.category for warning in caught] == [MissingValuesWarning, RankDeficiencyWarning]
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 def test_constant_and_zero_columns():

@@ -54,6 +54,9 @@ def value(text: str) -> object:
         ("factor(k) == 3", [1, 0, 0, 1]),
         ("is.na(x)", [0, 0, 1, 0]),
         ("is.na(s)", [0, 1, 0, 0]),
+        ("x > mean(k) & !(s == 'b')", [0, NAN, NAN, 0]),
+        ("u + 0", [1, NAN, 0, 1]),
+        ("trunc(x / 3) + sign(k)", [1, 2, NAN, 6]),
         ("ifelse(is.na(x), 0, x)", [1, 4, 0, 16]),
         ("ifelse(x > 3, 1, -1)", [-1, 1, NAN, 1]),
         ("pmin(x, k)", [1, 1, NAN, 3]),
@@ -135,6 +138,10 @@ def test_orderings():
         ("relevel(s)", "needs the level"),
         ("x:k", "range of constants"),
         ("c(x)", "only hold constants"),
+        ("ifelse(s, 1, 0)", "The condition of"),
+        ("poly(k, 0)", "at least 1"),
+        ("bs(x, knots = c(3, 99))", "between its boundary"),
+        ("cut(k, 2.5)", "whole number"),
     ],
 )
 def test_refused(text, sentence):

@@ -223,3 +223,11 @@ def test_round_trip(text):
 def test_round_trip_of_expressions(text):
     node = parse_expression(text)
     assert parse_expression(deparse(node)) == node
+
+
+def test_errors_inside_expressions():
+    for text, sentence in (("f(x y)", "operator or '\\)'"), ("f(,)", "','"), ("x ? 2", "character")):
+        with pytest.raises(FormulaError, match=sentence):
+            parse_expression(text)
+    with pytest.raises(FormulaError, match=r"missing before '\('"):
+        parse_expression("2 (x)")

@@ -41,7 +41,9 @@ fixed <- c(
   "relevel(b, ref = \"mid\")", "relevel(factor(k), ref = \"3\")", "ordered(k)", "factor(flag)", "factor(ratio)",
   "I(x > 0)", "I(x > 0 & z < 3)", "I(a == \"a1\")", "I(-x)", "I((x + 1) * 2/z)", "I(k%%2) + I(k%/%2)", "I(k %in% c(1, 3))",
   "ifelse(x > 0, x, 0)", "I(x - mean(x))", "I(1e5 * x) + I(2L * x) + I(0.5 * x)", "offset(z) + x", "x + k + I(x + k)", "x + a + I(2 * x) + b",
-  "a*b + (dose - 1)", "x + z - z", "a + b + a:b:dose", "pmax(x, 0) + pmin(z, 2)"
+  "a*b + (dose - 1)", "x + z - z", "a + b + a:b:dose", "pmax(x, 0) + pmin(z, 2)",
+  "(flag + dose*z)^2", "x %in% (b*z)", "(a + b)/(x + z)", "0 + h + (factor(k) - h)", "x + (z - x)", "a*(b + 0)", "(a + b + 1)^2 + x^2",
+  "z:b:x + b:x", "dose*flag - flag", "(a + b + x)^3 - a:b:x", "h*b", "0 + poly(x, 2):b", "a:b + b:dose + dose:a"
 )
 designs <- lapply(fixed, function(text) {
   X <- model.matrix(as.formula(paste("~", text)), typed)

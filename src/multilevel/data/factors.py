@@ -81,6 +81,8 @@ class Factor:
 def factorize(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None = None) -> Factor:
     """Turn an array into a factor with its distinct values, sorted, as levels.
 
+    Text is sorted by code points, as R does in the C locale, so that the order is the same on every machine.
+
     Parameters
     ----------
     values

@@ -73,18 +73,22 @@ class Frame:
     __slots__ = ("_columns", "_index", "_kind", "_native", "n_rows")
 
     def __init__(self, data: Any) -> None:
-        pandas = sys.modules.get("pandas")
-        if pandas is not None and isinstance(data, pandas.DataFrame):
-            self._kind, self._native, names = "pandas", data, data.columns
-            self.n_rows = len(data)
-        elif isinstance(data, Mapping):
+        self._kind: str
+        self._native: Any
+        names: Iterable[str]
+        if isinstance(data, Mapping):
             self._kind, self._native, names = "mapping", _as_mapping(data), data.keys()
             self.n_rows = _common_length(self._native)
+        elif _is_pandas(data):
+            self._kind, self._native, names = "pandas", data, data.columns
+            self.n_rows = len(data)
         else:
-            self._kind = "arrow"
-            self._native = _as_eager(data)
-            names = self._native.columns
-            self.n_rows = len(self._native)
+            eager = _as_eager(data)
+            wrapped = _is_pandas(eager.to_native())
+            self._kind = "pandas" if wrapped else "arrow"
+            self._native = eager.to_native() if wrapped else eager
+            names = eager.columns
+            self.n_rows = len(eager)
         self._columns = list(names)
         self._index = frozenset(self._columns)
         if len(self._index) != len(self._columns):
@@ -140,13 +144,18 @@ class Frame:
         """
         native = self._native.to_native()
         if type(native).__module__.startswith("polars"):
-            return "levels" if str(native.schema[name]).startswith("Enum") else "none"
+            return _polars_order(native.schema[name])
         schema = getattr(native, "schema", None)
         metadata = getattr(schema, "pandas_metadata", None) or {}
         for column in metadata.get("columns", ()):
             if column.get("name") == name and column.get("pandas_type") == "categorical":
                 return "levels or ordering"
         return "ordering"
+
+
+def _is_pandas(data: Any) -> bool:
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(data, pandas.DataFrame)
 
 
 def unknown_column(name: str, columns: Iterable[Any], what: str = "The data have no column named") -> str:
@@ -170,7 +179,7 @@ def column_from_values(name: str, values: Any) -> Column:
         if isinstance(values, pandas.Series):
             return _from_pandas(name, values)
     if hasattr(values, "to_arrow"):
-        return _from_arrow(name, values.to_arrow())
+        return _from_arrow(name, values.to_arrow(), order=_polars_order(values.dtype))
     if hasattr(values, "__arrow_array__") or type(values).__module__.startswith("pyarrow"):
         return _from_arrow(name, values)
     array = np.ma.asarray(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
@@ -278,6 +287,10 @@ def _from_arrow(name: str, array: Any, order: str = "ordering") -> Column:
     if pa.types.is_timestamp(kind):
         return Column(name, array.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False))
     raise DataTypeError(f"The column {name!r} has the type {kind}, which cannot be used in a model.")
+
+
+def _polars_order(dtype: Any) -> str:
+    return "levels" if str(dtype).startswith("Enum") else "none"
 
 
 def _from_dictionary(array: Any, order: str) -> Factor:

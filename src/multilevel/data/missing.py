@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.caller import warn_caller
 from multilevel.errors import ControlError, DataError, MissingValuesWarning
 
 BoolArray = npt.NDArray[np.bool_]
@@ -64,4 +64,4 @@ def report_missing(missing_by_column: dict[str, int], n_kept: int, n_rows: int, 
         raise DataError(
             f"{rows} have missing values, in {columns}; fill them in, or use na_action='omit' to leave these rows out."
         )
-    warnings.warn(f"{rows} were left out because of missing values in {columns}.", MissingValuesWarning, stacklevel=2)
+    warn_caller(f"{rows} were left out because of missing values in {columns}.", MissingValuesWarning)

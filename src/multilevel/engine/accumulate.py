@@ -8,12 +8,13 @@ column is badly scaled or far from zero.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from multilevel.engine.kernel import kernel
 
 BLOCK = 256
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
+@kernel(reassociate=True)
 def total_products(columns, places, shift, scale, weights, out):
     """Add the products of all pairs of the given columns, lower triangle, into `out`."""
     n = columns.shape[0]
@@ -44,7 +45,7 @@ def total_products(columns, places, shift, scale, weights, out):
                 out[a, b] += total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def level_products(columns, codes, left, left_shift, left_scale, right, right_shift, right_scale, weights, out):
     """Add left × right products by level: ``out[codes[i], a, b] += w · left_a · right_b``."""
     n = columns.shape[0]
@@ -74,7 +75,7 @@ def level_products(columns, codes, left, left_shift, left_scale, right, right_sh
                     out[j, a, b] += value * right_buffer[i, b]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def rows_by_level(codes, n_levels):
     """Sort row numbers by level: rows of level j are ``order[start[j]:start[j + 1]]``."""
     start = np.zeros(n_levels + 1, dtype=np.int64)
@@ -91,7 +92,7 @@ def rows_by_level(codes, n_levels):
     return start, order
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def shared_levels(start, order, codes, n_levels):
     """List, for each level of one factor, the levels of another that occur with it, ascending."""
     n_rows = start.shape[0] - 1
@@ -119,11 +120,27 @@ def shared_levels(start, order, codes, n_levels):
     return count, found
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def cross_products(
-    columns, start, order, codes, n_levels, left, left_shift, left_scale, right, right_shift, right_scale, weights,
-    pair_start, pair_level, indptr, within, base, values,
-):  # fmt: skip
+    columns,
+    start,
+    order,
+    codes,
+    n_levels,
+    left,
+    left_shift,
+    left_scale,
+    right,
+    right_shift,
+    right_scale,
+    weights,
+    pair_start,
+    pair_level,
+    indptr,
+    within,
+    base,
+    values,
+):
     """Add left × right products for every pair of levels that occur together.
 
     Level j of the first factor owns ``values[base + k·indptr[j] …]``, a block of k rows and
@@ -151,11 +168,22 @@ def cross_products(
                     values[block + a * width + at + b] += z[a] * v
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def dense_cross_products(
-    columns, codes_a, left, left_shift, left_scale, offset_a, codes_b, right, right_shift, right_scale, offset_b,
-    weights, out,
-):  # fmt: skip
+    columns,
+    codes_a,
+    left,
+    left_shift,
+    left_scale,
+    offset_a,
+    codes_b,
+    right,
+    right_shift,
+    right_scale,
+    offset_b,
+    weights,
+    out,
+):
     """Add left × right products of two factors into the rows of the first and the columns of the second of a matrix."""
     k = left.shape[0]
     m = right.shape[0]
@@ -170,7 +198,7 @@ def dense_cross_products(
                 out[row + a, column + b] += z * (columns[i, right[b]] - right_shift[b]) * right_scale[b]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def parent_levels(codes, n_levels, other):
     """Return the level of `other` that each level lies in, or an empty array where one lies in several."""
     parent = np.full(n_levels, -1, dtype=np.int32)
@@ -183,7 +211,7 @@ def parent_levels(codes, n_levels, other):
     return parent
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def linear_predictor(columns, codes, places, shift, scale, effects, out):
     """Add the contribution of one factor's effects, shape (levels, k), to every row of `out`."""
     k = places.shape[0]

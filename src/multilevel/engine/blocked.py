@@ -157,30 +157,40 @@ def factorise(products: CrossProducts, rows: DenseIndex, factors: list[FloatArra
     diagonal, tail, values = products.diagonal, products.tail, products.values
     if depth > 1:
         diagonal, tail, values = diagonal.copy(), tail.copy(), values.copy()
-    logdet = eliminate(*products.layout.arguments(), chain_flat, diagonal, tail, values, dense)
+    logdet = eliminate(products.layout, chain_flat, diagonal, tail, values, dense)
 
     q, p = products.n_dense, products.n_fixed
     order = q + p
     cholesky = np.empty((order, order))
     if q:
-        congruence(
-            dense, order, rows.start, rows.size, rows.factor_at, dense_flat, False, q, cholesky
-        )
+        congruence(dense, order, rows.start, rows.size, rows.factor_at, dense_flat, False, q, cholesky)
     else:
         cholesky[:] = dense[:order, :order]
     if order:
         upper, info = dpotrf(cholesky.T, lower=0, clean=0, overwrite_a=1)
         if info != 0:
             raise DataError(
-                "the fixed-effects columns cannot be told apart once the random effects are in the model"
-                " (the cross-product matrix is not positive definite); drop or combine some of them"
+                "The fixed-effects columns cannot be told apart once the random effects are in the model"
+                " (their cross-product matrix is not positive definite); drop or combine some of them."
             )
         cholesky = upper.T
     logs = 2.0 * np.log(np.diag(cholesky))
     factor = BlockedFactor(
-        products, rows, tuple(factors), chain_flat, dense_flat, diagonal, tail, values, dense, cholesky,
-        logdet + float(logs[:q].sum()), float(logs[q:].sum()), 0.0, np.empty(0),
-    )  # fmt: skip
+        products,
+        rows,
+        tuple(factors),
+        chain_flat,
+        dense_flat,
+        diagonal,
+        tail,
+        values,
+        dense,
+        cholesky,
+        logdet + float(logs[:q].sum()),
+        float(logs[q:].sum()),
+        0.0,
+        np.empty(0),
+    )
     response = dense[order, :order]
     coefficients = np.ones(order + 1)
     if order:
@@ -194,9 +204,21 @@ def factorise(products: CrossProducts, rows: DenseIndex, factors: list[FloatArra
     # What rounding leaves of a residual that is exactly zero is of this order; the logarithm needs it positive.
     rss = max(float(dense[order, order]) - explained, 1e-16 * total, 1e-300)
     return BlockedFactor(
-        products, rows, factor.factors, chain_flat, dense_flat, diagonal, tail, values, dense, cholesky,
-        factor.logdet_random, factor.logdet_fixed, rss, coefficients,
-    )  # fmt: skip
+        products,
+        rows,
+        factor.factors,
+        chain_flat,
+        dense_flat,
+        diagonal,
+        tail,
+        values,
+        dense,
+        cholesky,
+        factor.logdet_random,
+        factor.logdet_fixed,
+        rss,
+        coefficients,
+    )
 
 
 def dense_inverse(factor: BlockedFactor, reml: bool) -> FloatArray:
@@ -238,9 +260,16 @@ def chain_scores(factor: BlockedFactor) -> tuple[FloatArray, FloatArray]:
     q = int((layout.levels * layout.sizes).sum())
     scores, effects = np.empty((q, 1)), np.empty((q, 1))
     back_substitute(
-        *layout.arguments(), factor.chain_flat, factor.diagonal, factor.tail, factor.values, layout.effects_at,
-        factor.coefficients[:, None], np.zeros((q, 1)), scores, effects,
-    )  # fmt: skip
+        layout,
+        factor.chain_flat,
+        factor.diagonal,
+        factor.tail,
+        factor.values,
+        factor.coefficients[:, None],
+        np.zeros((q, 1)),
+        scores,
+        effects,
+    )
     return scores[:, 0], effects[:, 0]
 
 
@@ -255,9 +284,7 @@ def sensitivity(factor: BlockedFactor, reml: bool) -> Sensitivity:
     filled = inverse.shape[0]
     if q:
         rows = factor.rows
-        congruence(
-            inverse, filled, rows.start, rows.size, rows.factor_at, factor.dense_flat, True, 0, bar_dense
-        )
+        congruence(inverse, filled, rows.start, rows.size, rows.factor_at, factor.dense_flat, True, 0, bar_dense)
     elif filled:
         bar_dense[:filled, :filled] = inverse
     mirror_lower(bar_dense)
@@ -269,9 +296,18 @@ def sensitivity(factor: BlockedFactor, reml: bool) -> Sensitivity:
     bar_values = np.zeros_like(factor.values) if products.plan.depth > 1 else np.empty(0)
     bar_psi = np.zeros_like(factor.chain_flat)
     sensitivities(
-        *products.layout.arguments(), factor.chain_flat, factor.diagonal, factor.tail, factor.values, bar_dense, bar_diagonal,
-        bar_tail, bar_values, bar_psi, False,
-    )  # fmt: skip
+        products.layout,
+        factor.chain_flat,
+        factor.diagonal,
+        factor.tail,
+        factor.values,
+        bar_dense,
+        bar_diagonal,
+        bar_tail,
+        bar_values,
+        bar_psi,
+        False,
+    )
     psi: list[FloatArray] = []
     for i in range(products.plan.depth):
         k, at = int(products.layout.sizes[i]), int(products.layout.factor_at[i])
@@ -295,14 +331,29 @@ def conditional_covariances(factor: BlockedFactor) -> list[FloatArray]:
     if q:
         rows = factor.rows
         congruence(
-            dense_inverse(factor, False), q, rows.start, rows.size, rows.factor_at, factor.dense_flat, True, 0, bar_dense
+            dense_inverse(factor, False),
+            q,
+            rows.start,
+            rows.size,
+            rows.factor_at,
+            factor.dense_flat,
+            True,
+            0,
+            bar_dense,
         )
         mirror_lower(bar_dense)
     bars = [np.zeros_like(x) for x in (factor.diagonal, factor.tail, factor.values)]
     sensitivities(
-        *layout.arguments(), factor.chain_flat, factor.diagonal, factor.tail, factor.values, bar_dense, *bars,
-        np.zeros_like(factor.chain_flat), True,
-    )  # fmt: skip
+        layout,
+        factor.chain_flat,
+        factor.diagonal,
+        factor.tail,
+        factor.values,
+        bar_dense,
+        *bars,
+        np.zeros_like(factor.chain_flat),
+        True,
+    )
     found = []
     offsets = plan.dense_offsets()
     for i, block in enumerate(plan.blocks):
@@ -327,9 +378,16 @@ def fixed_scores(factor: BlockedFactor) -> tuple[FloatArray, FloatArray]:
     size = int((layout.levels * layout.sizes).sum())
     scores, effects = np.empty((size, p)), np.empty((size, p))
     back_substitute(
-        *layout.arguments(), factor.chain_flat, factor.diagonal, factor.tail, factor.values, layout.effects_at, solution,
-        np.zeros((size, p)), scores, effects,
-    )  # fmt: skip
+        layout,
+        factor.chain_flat,
+        factor.diagonal,
+        factor.tail,
+        factor.values,
+        solution,
+        np.zeros((size, p)),
+        scores,
+        effects,
+    )
     dense = np.ascontiguousarray(dsymm(1.0, factor.dense.T, solution, lower=0)[:q])
     return scores, dense
 
@@ -389,16 +447,28 @@ def quadratic_products(factor: BlockedFactor, chain_vectors: FloatArray, dense_v
     # The dense products are symmetric with only the lower triangle filled.
     dense_right = np.ascontiguousarray(dsymm(1.0, products.dense.T, dense_vectors, lower=0))
     multiply(
-        *layout.arguments(), products.diagonal, products.tail, products.values, layout.effects_at, chain_vectors, dense_vectors,
-        right, dense_right,
-    )  # fmt: skip
+        layout,
+        products.diagonal,
+        products.tail,
+        products.values,
+        chain_vectors,
+        dense_vectors,
+        right,
+        dense_right,
+    )
     m = chain_vectors.shape[1]
     result = np.empty((m, m))
     result[:] = np.einsum("ra,rb->ab", chain_vectors, right) + np.einsum("ra,rb->ab", dense_vectors, dense_right)
     eliminate_columns(
-        *layout.arguments(), factor.chain_flat, factor.diagonal, factor.tail, factor.values, layout.effects_at, right,
-        dense_right, result,
-    )  # fmt: skip
+        layout,
+        factor.chain_flat,
+        factor.diagonal,
+        factor.tail,
+        factor.values,
+        right,
+        dense_right,
+        result,
+    )
     order = factor.cholesky.shape[0]
     if order:
         scaled = factor.scale_rows(dense_right[:order], transpose=True)
@@ -425,9 +495,21 @@ def single_factor_derivatives(
     bar, gg = np.zeros((k, k)), np.zeros((k, k))
     tensor, s_sum, g_sum = np.zeros((k, k, k, k)), np.zeros((k, k, p, p)), np.zeros((k, k, p))
     single_factor_sums(
-        levels, k, p + 1, factor.chain_flat, factor.diagonal, factor.values, log_part, factor.coefficients, c, bar, tensor,
-        s_sum, g_sum, gg,
-    )  # fmt: skip
+        levels,
+        k,
+        p + 1,
+        factor.chain_flat,
+        factor.diagonal,
+        factor.values,
+        log_part,
+        factor.coefficients,
+        c,
+        bar,
+        tensor,
+        s_sum,
+        g_sum,
+        gg,
+    )
     bar = 0.5 * (bar + bar.T)
     m = directions.shape[0]
     flat = directions.reshape(m, k * k)
@@ -464,7 +546,6 @@ def hessian_by_direction(
     """
     products = factor.products
     plan, layout = products.plan, products.layout
-    arguments = layout.arguments()
     depth, q, order = plan.depth, products.n_dense, factor.cholesky.shape[0]
     c = factor.residual_df(reml) / factor.rss
     m = len(directions)
@@ -472,7 +553,9 @@ def hessian_by_direction(
     e = factor.coefficients
     log_part = found.bar_dense[:order, :order] - c * np.outer(e[:order], e[:order])
     keep = np.eye(order) - gemm(log_part, s_full[:order, :order]) if order else np.zeros((0, 0))
-    information = s_full[:q, :q] - gemm(s_full[:q, :order], gemm(log_part, s_full[:order, :q])) if q else np.zeros((0, 0))
+    information = (
+        s_full[:q, :q] - gemm(s_full[:q, :order], gemm(log_part, s_full[:order, :q])) if q else np.zeros((0, 0))
+    )
     g = found.dense_scores
     offsets = plan.dense_offsets()
     hessian = np.zeros((m, m))
@@ -489,7 +572,7 @@ def hessian_by_direction(
             at = int(layout.factor_at[block])
             psi_dot[at : at + k * k] = d.ravel()
             eliminate_tangent(
-                *arguments, factor.chain_flat, factor.diagonal, factor.tail, factor.values, block, psi_dot, *dots, s_dot
+                layout, factor.chain_flat, factor.diagonal, factor.tail, factor.values, block, psi_dot, *dots, s_dot
             )
             mirror_lower(s_dot)
             log_dot = -gemm(gemm(log_part, s_dot[:order, :order]), log_part) if order else np.zeros((0, 0))
@@ -505,9 +588,7 @@ def hessian_by_direction(
         if order:
             e_dot[:order] = -factor.solve_dense(change[:order, None])[:, 0]
             if block >= depth:
-                residual = moved[:order] - factor.solve_dense(
-                    dsymv(1.0, s_full.T, moved)[:order, None]
-                )[:, 0]
+                residual = moved[:order] - factor.solve_dense(dsymv(1.0, s_full.T, moved)[:order, None])[:, 0]
                 e_dot[:order] -= residual
         rss_dot = float(e @ change)
         if block >= depth:
@@ -518,19 +599,30 @@ def hessian_by_direction(
         bar_dot += c_dot * np.outer(e, e) + c * (np.outer(e_dot, e) + np.outer(e, e_dot))
         out = np.zeros_like(factor.chain_flat)
         sensitivities_tangent(
-            *arguments, factor.chain_flat, factor.diagonal, factor.tail, factor.values, psi_dot, *dots, found.bar_dense,
-            found.bar_diagonal, found.bar_tail, found.bar_values, bar_dot, np.zeros_like(found.bar_diagonal),
-            np.zeros_like(found.bar_tail), np.zeros_like(found.bar_values), out,
-        )  # fmt: skip
+            layout,
+            factor.chain_flat,
+            factor.diagonal,
+            factor.tail,
+            factor.values,
+            psi_dot,
+            *dots,
+            found.bar_dense,
+            found.bar_diagonal,
+            found.bar_tail,
+            found.bar_values,
+            bar_dot,
+            np.zeros_like(found.bar_diagonal),
+            np.zeros_like(found.bar_tail),
+            np.zeros_like(found.bar_values),
+            out,
+        )
         for b in range(m):
             if blocks[b] < depth:
                 kb, at = directions[b].shape[0], int(layout.factor_at[blocks[b]])
                 hessian[a, b] = float((out[at : at + kb * kb].reshape(kb, kb) * directions[b]).sum())
         if block >= depth:
             g_dot = dsymv(1.0, s_full.T, e_dot)[:q]
-            sandwich = np.einsum(
-                "ijt,ts->ijs", information[:, inside].reshape(q, levels, k), d
-            )
+            sandwich = np.einsum("ijt,ts->ijs", information[:, inside].reshape(q, levels, k), d)
             for b in range(m):
                 if blocks[b] < depth:
                     continue

@@ -14,10 +14,20 @@ so a variance of exactly zero needs no special case.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from multilevel.engine.kernel import kernel
+
+PANEL = 256
+"""Rows gathered before a matrix product replaces scattered updates, for levels that meet much of the dense matrix."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def meets_much(count, order):
+    """Whether a level meets so many columns of the dense matrix that a matrix product is the faster way to update it."""
+    return order >= 100 and 4 * count >= order
+
+
+@kernel
 def small_solve(matrix, right, k, m):
     """Overwrite `right` (k × m) with matrix⁻¹ right by elimination with row exchanges; `matrix` is overwritten."""
     for c in range(k):
@@ -51,7 +61,7 @@ def small_solve(matrix, right, k, m):
             right[c, t] = total * pivot
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def level_inverse(diagonal, at, psi, k, work, h):
     """Write H = (I + DΨ)⁻¹ of one level into h."""
     if k == 1:
@@ -69,7 +79,7 @@ def level_inverse(diagonal, at, psi, k, work, h):
     small_solve(work, h, k, k)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def block_factor(factors, at, k, lam, psi):
     """Copy λ of one stage and form Ψ = λλᵀ."""
     for r in range(k):
@@ -83,12 +93,35 @@ def block_factor(factors, at, k, lam, psi):
             psi[r, c] = total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def eliminate(
-    levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr, index_at, index, values_at, ahead_column, parent_at, parent,
-    position_at, position, factor_at, factors, diagonal, tail, values, dense,
-):  # fmt: skip
-    """Eliminate the whole chain; later blocks and `dense` (lower triangle) are updated in place. Returns Σ log|C|."""
+    layout,
+    factors,
+    diagonal,
+    tail,
+    values,
+    dense,
+):
+    """Eliminate the whole chain and return Σ log|C|.
+
+    Later blocks and `dense` are updated in place; of the latter only the lower triangle means anything afterwards.
+    """
+    levels = layout.levels
+    sizes = layout.sizes
+    ahead = layout.ahead
+    diagonal_at = layout.diagonal_at
+    tail_at = layout.tail_at
+    indptr_at = layout.indptr_at
+    indptr = layout.indptr
+    index_at = layout.index_at
+    index = layout.column
+    values_at = layout.values_at
+    ahead_column = layout.ahead_column
+    parent_at = layout.parent_at
+    parent = layout.parent
+    position_at = layout.position_at
+    position = layout.position
+    factor_at = layout.factor_at
     depth = levels.shape[0]
     logdet = 0.0
     for i in range(depth):
@@ -105,6 +138,9 @@ def eliminate(
             width = max(width, indptr[indptr_at[i] + j + 1] - indptr[indptr_at[i] + j])
         t_tail = np.empty((k, a))
         t_values = np.empty((k, width))
+        order = dense.shape[0]
+        panel = np.zeros((max(PANEL, k) if meets_much(width, order) else 0, order))
+        filled = 0
         product = 1.0
         for j in range(levels[i]):
             d_at = diagonal_at[i] + j * k * k
@@ -163,12 +199,22 @@ def eliminate(
                     for c in range(count):
                         t_values[r, c] += f * values[v_at + t * count + c]
             # the dense matrix loses TᵀT
-            for r in range(count):
-                row = index[i_at + r]
+            if meets_much(count, order):
+                if filled + k > panel.shape[0]:
+                    dense -= np.dot(panel[:filled].T, panel[:filled])
+                    panel[:filled] = 0.0
+                    filled = 0
                 for t in range(k):
-                    f = t_values[t, r]
-                    for c in range(r + 1):
-                        dense[row, index[i_at + c]] -= f * t_values[t, c]
+                    for c in range(count):
+                        panel[filled + t, index[i_at + c]] = t_values[t, c]
+                filled += k
+            else:
+                for r in range(count):
+                    row = index[i_at + r]
+                    for t in range(k):
+                        f = t_values[t, r]
+                        for c in range(r + 1):
+                            dense[row, index[i_at + c]] -= f * t_values[t, c]
             # and so do the ancestors
             for other in range(i + 1, depth):
                 up = parent[parent_at[i, other] + j]
@@ -200,16 +246,43 @@ def eliminate(
                         for t in range(k):
                             total += t_tail[t, col + r] * t_values[t, c]
                         values[o_v + r * o_count + position[p_at + c]] -= total
+        if filled > 0:
+            dense -= np.dot(panel[:filled].T, panel[:filled])
         logdet += np.log(product)
     return logdet
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def later_sensitivity(
-    i, j, k, b_tail, b_values, z_tail, z_values, levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr, index_at, index,
-    values_at, ahead_column, parent_at, parent, position_at, position, bar_diagonal, bar_tail, bar_values, bar_dense,
-):  # fmt: skip
+    i,
+    j,
+    k,
+    b_tail,
+    b_values,
+    z_tail,
+    z_values,
+    layout,
+    bar_diagonal,
+    bar_tail,
+    bar_values,
+    bar_dense,
+):
     """Write Z = BĀ of one level, where Ā is held by its ancestors and by the dense matrix."""
+    levels = layout.levels
+    sizes = layout.sizes
+    ahead = layout.ahead
+    diagonal_at = layout.diagonal_at
+    tail_at = layout.tail_at
+    indptr_at = layout.indptr_at
+    indptr = layout.indptr
+    index_at = layout.index_at
+    index = layout.column
+    values_at = layout.values_at
+    ahead_column = layout.ahead_column
+    parent_at = layout.parent_at
+    parent = layout.parent
+    position_at = layout.position_at
+    position = layout.position
     depth = levels.shape[0]
     a = ahead[i]
     first = indptr[indptr_at[i] + j]
@@ -261,9 +334,13 @@ def later_sensitivity(
                     z_tail[t, col + r] += b_values[t, c] * value
 
 
-@njit(cache=True, nogil=True)
-def level_rows(i, j, k, a, h, tail_at, indptr_at, indptr, values_at, tail, values, b_tail, b_values):
+@kernel
+def level_rows(i, j, k, a, h, layout, tail, values, b_tail, b_values):
     """Write B = HW of one level."""
+    tail_at = layout.tail_at
+    indptr_at = layout.indptr_at
+    indptr = layout.indptr
+    values_at = layout.values_at
     first = indptr[indptr_at[i] + j]
     count = indptr[indptr_at[i] + j + 1] - first
     w_at = tail_at[i] + j * k * a
@@ -283,17 +360,47 @@ def level_rows(i, j, k, a, h, tail_at, indptr_at, indptr, values_at, tail, value
                 b_values[r, c] += f * values[v_at + t * count + c]
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def panel_products(panel, filled, k, bar_dense, total):
+    """Take BĀBᵀ of the levels gathered in a panel off `total`, and clear the panel."""
+    moved = np.dot(panel[:filled], bar_dense)
+    for first in range(0, filled, k):
+        for r in range(k):
+            for c in range(k):
+                total[r, c] -= np.dot(moved[first + r], panel[first + c])
+    panel[:filled] = 0.0
+
+
+@kernel
 def sensitivities(
-    levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr, index_at, index, values_at, ahead_column, parent_at, parent,
-    position_at, position, factor_at, factors, diagonal, tail, values, bar_dense, bar_diagonal, bar_tail, bar_values, bar_psi,
+    layout,
+    factors,
+    diagonal,
+    tail,
+    values,
+    bar_dense,
+    bar_diagonal,
+    bar_tail,
+    bar_values,
+    bar_psi,
     keep_first,
-):  # fmt: skip
+):
     """Carry the sensitivity Ā of the criterion back through the chain; ∂d/∂Ψ of each stage is added to `bar_psi`.
 
     `diagonal`, `tail` and `values` are as `eliminate` left them; `bar_*` of the stages after the first are written, and with
     `keep_first` those of the first too.
     """
+    levels = layout.levels
+    sizes = layout.sizes
+    ahead = layout.ahead
+    diagonal_at = layout.diagonal_at
+    tail_at = layout.tail_at
+    indptr_at = layout.indptr_at
+    indptr = layout.indptr
+    index_at = layout.index_at
+    index = layout.column
+    values_at = layout.values_at
+    factor_at = layout.factor_at
     depth = levels.shape[0]
     for i in range(depth - 1, -1, -1):
         k = sizes[i]
@@ -313,12 +420,29 @@ def sensitivities(
         z_values = np.empty((k, width))
         psi_z = np.empty(k)
         total_psi = np.zeros((k, k))
+        order = bar_dense.shape[0]
+        panel = np.zeros((max(PANEL, k) if depth == 1 and not keep_first and meets_much(width, order) else 0, order))
+        filled = 0
         for j in range(levels[i]):
             d_at = diagonal_at[i] + j * k * k
             first = indptr[indptr_at[i] + j]
             count = indptr[indptr_at[i] + j + 1] - first
             level_inverse(diagonal, d_at, psi, k, work, h)
-            level_rows(i, j, k, a, h, tail_at, indptr_at, indptr, values_at, tail, values, b_tail, b_values)
+            level_rows(i, j, k, a, h, layout, tail, values, b_tail, b_values)
+            if len(panel) > 0 and meets_much(count, order):
+                if filled + k > len(panel):
+                    panel_products(panel, filled, k, bar_dense, total_psi)
+                    filled = 0
+                i_at = index_at[i] + first
+                for t in range(k):
+                    for c in range(count):
+                        panel[filled + t, index[i_at + c]] = b_values[t, c]
+                filled += k
+                for r in range(k):
+                    for c in range(k):
+                        for t in range(k):
+                            total_psi[r, c] += h[r, t] * diagonal[d_at + t * k + c]
+                continue
             if depth == 1 and k == 1 and not keep_first:
                 # Only BĀBᵀ is wanted: half of the symmetric sum.
                 i_at = index_at[i] + first
@@ -332,10 +456,19 @@ def sensitivities(
                 total_psi[0, 0] += h[0, 0] * diagonal[d_at] - total
                 continue
             later_sensitivity(
-                i, j, k, b_tail, b_values, z_tail, z_values, levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr,
-                index_at, index, values_at, ahead_column, parent_at, parent, position_at, position, bar_diagonal, bar_tail,
-                bar_values, bar_dense,
-            )  # fmt: skip
+                i,
+                j,
+                k,
+                b_tail,
+                b_values,
+                z_tail,
+                z_values,
+                layout,
+                bar_diagonal,
+                bar_tail,
+                bar_values,
+                bar_dense,
+            )
             for r in range(k):
                 for c in range(k):
                     total = 0.0
@@ -379,22 +512,46 @@ def sensitivities(
                     psi_z[r] = total
                 for r in range(k):
                     bar_values[v_at + r * count + c] = -psi_z[r]
+        if filled > 0:
+            panel_products(panel, filled, k, bar_dense, total_psi)
         for r in range(k):
             for c in range(k):
                 bar_psi[factor_at[i] + r * k + c] += 0.5 * (total_psi[r, c] + total_psi[c, r])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def back_substitute(
-    levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr, index_at, index, values_at, ahead_column, parent_at, parent,
-    position_at, position, factor_at, factors, diagonal, tail, values, effects_at, solution, extra, scores, effects,
-):  # fmt: skip
+    layout,
+    factors,
+    diagonal,
+    tail,
+    values,
+    solution,
+    extra,
+    scores,
+    effects,
+):
     """Recover the chain's effects from those that came later.
 
     `solution` (order of the dense matrix × m) holds the coefficients that multiply its columns in the residual: for the response
     itself, (−b, −β, 1). `extra` (q × m) holds further right-hand sides of the chain, as `eliminate_columns` left them. On return
     scores = ZᵀPc and effects = ΨZᵀPc of every level, shape (q, m).
     """
+    levels = layout.levels
+    sizes = layout.sizes
+    ahead = layout.ahead
+    diagonal_at = layout.diagonal_at
+    tail_at = layout.tail_at
+    indptr_at = layout.indptr_at
+    indptr = layout.indptr
+    index_at = layout.index_at
+    index = layout.column
+    values_at = layout.values_at
+    ahead_column = layout.ahead_column
+    parent_at = layout.parent_at
+    parent = layout.parent
+    factor_at = layout.factor_at
+    effects_at = layout.effects_at
     depth = levels.shape[0]
     m = solution.shape[1]
     for i in range(depth - 1, -1, -1):
@@ -439,12 +596,32 @@ def back_substitute(
                     effects[own + r, s] = total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def multiply(
-    levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr, index_at, index, values_at, ahead_column, parent_at, parent,
-    position_at, position, factor_at, diagonal, tail, values, effects_at, vectors, dense_vectors, out, dense_out,
-):  # fmt: skip
+    layout,
+    diagonal,
+    tail,
+    values,
+    vectors,
+    dense_vectors,
+    out,
+    dense_out,
+):
     """Multiply the chain's part of the cross-product matrix by vectors: out = A_chain,· v and dense_out += A_dense,chain v."""
+    levels = layout.levels
+    sizes = layout.sizes
+    ahead = layout.ahead
+    diagonal_at = layout.diagonal_at
+    tail_at = layout.tail_at
+    indptr_at = layout.indptr_at
+    indptr = layout.indptr
+    index_at = layout.index_at
+    index = layout.column
+    values_at = layout.values_at
+    ahead_column = layout.ahead_column
+    parent_at = layout.parent_at
+    parent = layout.parent
+    effects_at = layout.effects_at
     depth = levels.shape[0]
     m = vectors.shape[1]
     for i in range(depth):
@@ -481,16 +658,37 @@ def multiply(
                             out[up + r, s] += value * vectors[own + t, s]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def eliminate_columns(
-    levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr, index_at, index, values_at, ahead_column, parent_at, parent,
-    position_at, position, factor_at, factors, diagonal, tail, values, effects_at, right, dense_right, products,
-):  # fmt: skip
+    layout,
+    factors,
+    diagonal,
+    tail,
+    values,
+    right,
+    dense_right,
+    products,
+):
     """Eliminate the chain from further right-hand sides c, given as Zᵀc (q × m) and the dense rows' products with c.
 
     Both are updated in place (those of later stages lose what earlier ones explain); `products` (m × m) loses the chain's
     part of cᵀc.
     """
+    levels = layout.levels
+    sizes = layout.sizes
+    ahead = layout.ahead
+    diagonal_at = layout.diagonal_at
+    tail_at = layout.tail_at
+    indptr_at = layout.indptr_at
+    indptr = layout.indptr
+    index_at = layout.index_at
+    index = layout.column
+    values_at = layout.values_at
+    ahead_column = layout.ahead_column
+    parent_at = layout.parent_at
+    parent = layout.parent
+    factor_at = layout.factor_at
+    effects_at = layout.effects_at
     depth = levels.shape[0]
     m = right.shape[1]
     for i in range(depth):

@@ -10,10 +10,21 @@ from multilevel.errors import ControlError
 
 Check = Literal["error", "ignore"]
 
-SCIPY_METHODS = {"nelder-mead": "Nelder-Mead", "powell": "Powell", "l-bfgs-b": "L-BFGS-B", "tnc": "TNC", "slsqp": "SLSQP"}
+SCIPY_METHODS = {
+    "nelder-mead": "Nelder-Mead",
+    "powell": "Powell",
+    "l-bfgs-b": "L-BFGS-B",
+    "tnc": "TNC",
+    "slsqp": "SLSQP",
+}
 """Optimisers of `scipy.optimize.minimize` that keep bounds, by the names accepted here."""
 
-NLOPT_METHODS = {"bobyqa": "LN_BOBYQA", "nlopt-nelder-mead": "LN_NELDERMEAD", "nlopt-cobyla": "LN_COBYLA", "nlopt-lbfgs": "LD_LBFGS"}
+NLOPT_METHODS = {
+    "bobyqa": "LN_BOBYQA",
+    "nlopt-nelder-mead": "LN_NELDERMEAD",
+    "nlopt-cobyla": "LN_COBYLA",
+    "nlopt-lbfgs": "LD_LBFGS",
+}
 """Optimisers of the nlopt package, by the names accepted here."""
 
 
@@ -65,14 +76,14 @@ class LmerControl:
         """Check the options."""
         known = ["newton", *SCIPY_METHODS, *NLOPT_METHODS]
         if self.optimizer not in known:
-            raise ControlError(f"unknown optimizer {self.optimizer!r}: choose one of {', '.join(known)}")
+            raise ControlError(f"The optimizer {self.optimizer!r} is unknown; choose one of {', '.join(known)}.")
         if self.max_evaluations < 1:
-            raise ControlError(f"max_evaluations must be at least 1, not {self.max_evaluations}")
+            raise ControlError(f"max_evaluations must be at least 1, not {self.max_evaluations}.")
         if not self.tolerance > 0:
-            raise ControlError(f"tolerance must be positive, not {self.tolerance}")
+            raise ControlError(f"tolerance must be positive, not {self.tolerance}.")
         for name in ("check_levels_against_rows", "check_effects_against_rows"):
             if getattr(self, name) not in ("error", "ignore"):
-                raise ControlError(f"{name} must be 'error' or 'ignore', not {getattr(self, name)!r}")
+                raise ControlError(f"{name} must be 'error' or 'ignore', not {getattr(self, name)!r}.")
         if self.start is not None:
             object.__setattr__(self, "start", tuple(float(value) for value in self.start))
         object.__setattr__(self, "optimizer_options", dict(self.optimizer_options))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from multilevel.engine.kernel import kernel
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def congruence(matrix, order, start, size, factor_at, factors, inverse_order, add_identity, out):
     """Write the lower triangle of ΛᵀMΛ (or ΛMΛᵀ with `inverse_order`) of a symmetric matrix held by its lower triangle.
 
@@ -55,7 +56,7 @@ def congruence(matrix, order, start, size, factor_at, factors, inverse_order, ad
             out[r, r] += 1.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def diagonal_block_sum(matrix, offset, levels, k):
     """Sum the k × k diagonal blocks of a symmetric matrix held by its lower triangle."""
     out = np.zeros((k, k))
@@ -70,7 +71,7 @@ def diagonal_block_sum(matrix, offset, levels, k):
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def add_outer(matrix, vector, c):
     """Add c·vvᵀ to a full symmetric matrix."""
     for r in range(vector.shape[0]):
@@ -79,7 +80,7 @@ def add_outer(matrix, vector, c):
             matrix[r, s] += f * vector[s]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def mirror_lower(matrix):
     """Copy the lower triangle to the upper, tile by tile so that both sides stay in cache."""
     n = matrix.shape[0]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.blocked import chain_scores, dense_inverse
+from multilevel.engine.blocked import chain_scores
 from multilevel.engine.control import LmerControl
 from multilevel.engine.library_optimisers import minimise_by_library
 from multilevel.engine.newton import CURVATURE_TOLERANCE, Search, expected_decrease, minimise
@@ -197,7 +197,9 @@ def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> E
     parameters = products.plan.parameters
     if control.start is not None:
         if len(control.start) != parameters.n_theta:
-            raise ControlError(f"start has {len(control.start)} values where theta has {parameters.n_theta}")
+            raise ControlError(
+                f"start has {len(control.start)} values and theta has {parameters.n_theta}: give one for each."
+            )
         start = parameters.from_user(np.asarray(control.start))
     else:
         start = starting_values(products)
@@ -209,8 +211,8 @@ def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> E
     convergence = certify(objective, search, control.optimizer, singular)
     if not convergence.converged:
         warnings.warn(
-            f"the fit is not at an optimum: a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"
-            f" after {search.evaluations} evaluations ({search.message})",
+            f"The fit is not at an optimum: a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"
+            f" after {search.evaluations} evaluations ({search.message}).",
             ConvergenceWarning,
             stacklevel=4,
         )
@@ -230,7 +232,7 @@ def finish(objective: Objective, model: LocalModel, singular: bool, convergence:
         half = np.linalg.inv(np.tril(factor.cholesky[q:, q:]))
         inverse = half.T @ half
     else:
-        inverse = dense_inverse(factor, True)
+        inverse = np.zeros((0, 0))
     unscaled = to_user @ inverse @ to_user.T
     sigma = float(np.sqrt(factor.rss / objective.residual_df)) / products.response_scale
     theta = products.plan.parameters.to_user(model.phi)

@@ -63,7 +63,8 @@ def _scipy(objective: Objective, criterion: Any, start: FloatArray, control: Lme
     }[name]
     gradient = objective.gradient if name in ("L-BFGS-B", "TNC", "SLSQP") else None
     bounds = [(low if np.isfinite(low) else None, None) for low in lower_bounds(objective)]
-    found = minimize(
+    search: Any = minimize  # its stubs do not know bounds with None
+    found = search(
         criterion, start, method=name, jac=gradient, bounds=bounds,
         options={**tolerances, limit: control.max_evaluations, **control.optimizer_options},
     )  # fmt: skip
@@ -75,7 +76,7 @@ def _nlopt(objective: Objective, criterion: Any, start: FloatArray, control: Lme
         nlopt = importlib.import_module("nlopt")
     except ImportError as error:
         raise MissingDependencyError(
-            f"the optimizer {control.optimizer!r} needs the package nlopt: pip install 'multilevel[optimizers]'"
+            f"The optimizer {control.optimizer!r} needs the package nlopt: pip install 'multilevel[optimizers]'."
         ) from error
     search = nlopt.opt(getattr(nlopt, NLOPT_METHODS[control.optimizer]), start.size)
 

@@ -155,9 +155,19 @@ def _walk(
     products = objective.products
     trace = np.empty(max_evaluations)
     phi, evaluations, accepted = search_single_factor(
-        *products.layout.arguments(), products.diagonal, products.tail, products.values, products.dense,
-        objective.stacked_derivatives, float(objective.residual_df), objective.reml, start, tolerance, max_evaluations, trace,
-    )  # fmt: skip
+        products.layout,
+        products.diagonal,
+        products.tail,
+        products.values,
+        products.dense,
+        objective.stacked_derivatives,
+        float(objective.residual_df),
+        objective.reml,
+        start,
+        tolerance,
+        max_evaluations,
+        trace,
+    )
     constant = objective.constant
     return products.plan.parameters.canonical(phi), int(evaluations), [float(v) + constant for v in trace[:accepted]]
 

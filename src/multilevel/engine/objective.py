@@ -165,7 +165,9 @@ class Objective:
         """Whether the exact Hessian costs about as much as a gradient: a single grouping factor."""
         return self.products.n_dense == 0 and self.products.plan.depth == 1
 
-    def local_model(self, phi: FloatArray, factor: BlockedFactor | None = None, exact: bool | None = None) -> LocalModel:
+    def local_model(
+        self, phi: FloatArray, factor: BlockedFactor | None = None, exact: bool | None = None
+    ) -> LocalModel:
         """Return value, gradient and Hessian at φ.
 
         Parameters

@@ -26,7 +26,8 @@ def lower_factor(matrix: FloatArray) -> FloatArray:
 
     Its diagonal is not negative; a column whose pivot is nothing but rounding error is exactly zero.
     """
-    lower = np.linalg.qr(matrix.T, mode="r").T
+    upper: FloatArray = np.linalg.qr(matrix.T, mode="r")  # type: ignore[assignment]
+    lower = upper.T
     lower = lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
     length = np.sqrt((lower * lower).sum(axis=1))
     for c in range(lower.shape[0]):
@@ -157,7 +158,10 @@ class Parameters:
     @property
     def linear(self) -> bool:
         """Whether every λ is linear in its parameters, so that its derivatives are the same everywhere."""
-        return not any(term.curvature(self.start()[place]) is not None for term, place in zip(self.terms, self.slices(), strict=True))
+        return not any(
+            term.curvature(self.start()[place]) is not None
+            for term, place in zip(self.terms, self.slices(), strict=True)
+        )
 
     def block_derivatives(self, phi: FloatArray) -> list[tuple[int, FloatArray]]:
         """Return, for each parameter, its block and ∂λ̃/∂φ of that block."""

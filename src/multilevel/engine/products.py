@@ -6,7 +6,9 @@ by level; what stays dense is held as one symmetric matrix (dense random effects
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +23,20 @@ from multilevel.engine.accumulate import (
 )
 from multilevel.engine.columns import ColumnMoments, ColumnScaling, column_moments
 from multilevel.engine.plan import Block, Plan, make_plan
+from multilevel.errors import DataError
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+DENSE_COPIES = 5
+"""Matrices of the dense part's size that are alive at once during a step of the fit."""
 
-@dataclass(frozen=True, slots=True)
-class ChainLayout:
+SMALL_ENOUGH = 10**9
+"""Below this many bytes the machine's memory is not asked for."""
+
+
+class ChainLayout(NamedTuple):
     """Where the numbers of the chain's blocks stand in flat arrays (all offsets in elements).
 
     For stage i, level j (k columns, `ahead[i]` columns of later stages of the chain):
@@ -36,7 +44,7 @@ class ChainLayout:
     * the diagonal block, k × k, at ``diagonal_at[i] + j·k²``;
     * the products with its ancestors in the chain, k × ahead, at ``tail_at[i] + j·k·ahead``; those with stage i' begin
       at column ``ahead_column[i, i']``;
-    * the products with the columns of the dense matrix listed in ``index[index_at[i] + indptr[j] …]``, k rows of them,
+    * the products with the columns of the dense matrix listed in ``column[index_at[i] + indptr[j] …]``, k rows of them,
       at ``values_at[i] + k·indptr[j]``, where indptr begins at ``indptr_at[i]``;
     * its level in stage i', at ``parent[parent_at[i, i'] + j]``;
     * for each of its listed columns, the position of that column in its ancestor's list, at
@@ -51,7 +59,7 @@ class ChainLayout:
     indptr_at: IntArray
     indptr: IntArray
     index_at: IntArray
-    index: npt.NDArray[np.int32]
+    column: npt.NDArray[np.int32]
     values_at: IntArray
     ahead_column: IntArray
     parent_at: IntArray
@@ -60,14 +68,6 @@ class ChainLayout:
     position: npt.NDArray[np.int32]
     factor_at: IntArray
     effects_at: IntArray
-
-    def arguments(self) -> tuple[npt.NDArray[np.generic], ...]:
-        """Return the arrays in the order in which the kernels take them."""
-        return (
-            self.levels, self.sizes, self.ahead, self.diagonal_at, self.tail_at, self.indptr_at, self.indptr, self.index_at,
-            self.index, self.values_at, self.ahead_column, self.parent_at, self.parent, self.position_at, self.position,
-            self.factor_at,
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,20 @@ def engine_columns(design: Design) -> FloatArray:
     return columns
 
 
+def check_memory(plan: Plan, order: int) -> None:
+    """Refuse a model whose dense part would not fit into the machine's memory, before anything is allocated."""
+    needed = DENSE_COPIES * 8 * order**2
+    if needed < SMALL_ENOUGH or not hasattr(os, "sysconf"):
+        return
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > available:
+        names = ", ".join(f"{block.factor.name} ({block.n_levels} levels)" for block in plan.blocks[plan.depth :])
+        raise DataError(
+            f"The crossed grouping factors leave {plan.n_dense} random effects of {names} in one dense matrix: fitting needs about"
+            f" {needed / 1e9:.0f} GB of memory and this machine has {available / 1e9:.0f} GB; drop a factor or merge rare levels."
+        )
+
+
 def cross_products_of(design: Design) -> CrossProducts:
     """Pass over the rows of a design and add up all products that a fit needs."""
     columns = engine_columns(design)
@@ -140,6 +154,7 @@ def cross_products_of(design: Design) -> CrossProducts:
     )
 
     q, width = plan.n_dense, right.places.size
+    check_memory(plan, q + width)
     dense = np.zeros((q + width, q + width))
     total_products(columns, right.places, right.shift, right.scale, weights, dense[q:, q:])
     _dense_blocks(plan, columns, right, weights, dense)
@@ -158,7 +173,9 @@ def _response_scaling(moments: ColumnMoments, fixed: ColumnScaling) -> tuple[flo
     return 0.0, 1.0 / size if size > 0 else 1.0
 
 
-def _dense_blocks(plan: Plan, columns: FloatArray, right: ColumnScaling, weights: FloatArray, dense: FloatArray) -> None:
+def _dense_blocks(
+    plan: Plan, columns: FloatArray, right: ColumnScaling, weights: FloatArray, dense: FloatArray
+) -> None:
     """Fill the rows and columns of the dense random effects (lower triangle)."""
     offsets = plan.dense_offsets()
     blocks = plan.blocks[plan.depth :]
@@ -167,13 +184,27 @@ def _dense_blocks(plan: Plan, columns: FloatArray, right: ColumnScaling, weights
     for a, block in enumerate(blocks):
         for b in range(a + 1):
             dense_cross_products(
-                columns, block.factor.codes, *_scaling(block.columns), offsets[a],
-                blocks[b].factor.codes, *_scaling(blocks[b].columns), offsets[b], weights, dense,
-            )  # fmt: skip
+                columns,
+                block.factor.codes,
+                *_scaling(block.columns),
+                offsets[a],
+                blocks[b].factor.codes,
+                *_scaling(blocks[b].columns),
+                offsets[b],
+                weights,
+                dense,
+            )
         dense_cross_products(
-            columns, everything, *_scaling(right), q, block.factor.codes, *_scaling(block.columns), offsets[a], weights,
+            columns,
+            everything,
+            *_scaling(right),
+            q,
+            block.factor.codes,
+            *_scaling(block.columns),
+            offsets[a],
+            weights,
             dense,
-        )  # fmt: skip
+        )
 
 
 def _scaling(columns: ColumnScaling) -> tuple[npt.NDArray[np.int64], FloatArray, FloatArray]:
@@ -202,9 +233,7 @@ def _chain_blocks(
     patterns = [_pattern(plan, block, right.places.size, q) for block in chain]
     diagonal_at, n_diagonal = _cumulative([int(j * k * k) for j, k in zip(levels, sizes, strict=True)])
     tail_at, n_tail = _cumulative([int(j * k * a) for j, k, a in zip(levels, sizes, ahead, strict=True)])
-    values_at, n_values = _cumulative(
-        [int(k * pattern.indptr[-1]) for k, pattern in zip(sizes, patterns, strict=True)]
-    )
+    values_at, n_values = _cumulative([int(k * pattern.indptr[-1]) for k, pattern in zip(sizes, patterns, strict=True)])
     indptr_at, _ = _cumulative([int(j) + 1 for j in levels])
     index_at, _ = _cumulative([pattern.index.size for pattern in patterns])
     factor_at, _ = _cumulative([int(k * k) for k in sizes])
@@ -235,10 +264,24 @@ def _chain_blocks(
     }
     position, position_at = _flatten_pairs(depth, positions)
     layout = ChainLayout(
-        levels, sizes, ahead, diagonal_at, tail_at, indptr_at, np.concatenate([p.indptr for p in patterns]), index_at,
-        np.concatenate([p.index for p in patterns]), values_at, ahead_column, parent_at, parents, position_at, position,
-        factor_at, effects_at,
-    )  # fmt: skip
+        levels,
+        sizes,
+        ahead,
+        diagonal_at,
+        tail_at,
+        indptr_at,
+        np.concatenate([p.indptr for p in patterns]),
+        index_at,
+        np.concatenate([p.index for p in patterns]),
+        values_at,
+        ahead_column,
+        parent_at,
+        parents,
+        position_at,
+        position,
+        factor_at,
+        effects_at,
+    )
     return layout, diagonal, tail, values
 
 
@@ -287,18 +330,35 @@ def _pattern(plan: Plan, block: Block, width: int, q: int) -> _Pattern:
 
 
 def _sparse_products(
-    plan: Plan, block: Block, pattern: _Pattern, columns: FloatArray, right: ColumnScaling, weights: FloatArray,
+    plan: Plan,
+    block: Block,
+    pattern: _Pattern,
+    columns: FloatArray,
+    right: ColumnScaling,
+    weights: FloatArray,
     values: FloatArray,
-) -> None:  # fmt: skip
+) -> None:
     """Add the products of a chain block with the dense blocks and with X and y."""
     own = _scaling(block.columns)
     for (pair_start, pair_level), within, other in zip(
         pattern.pairs, pattern.within[:-1], plan.blocks[plan.depth :], strict=True
     ):
         cross_products(
-            columns, pattern.start, pattern.order, other.factor.codes, other.n_levels, *own, *_scaling(other.columns), weights,
-            pair_start, pair_level, pattern.indptr, within, 0, values,
-        )  # fmt: skip
+            columns,
+            pattern.start,
+            pattern.order,
+            other.factor.codes,
+            other.n_levels,
+            *own,
+            *_scaling(other.columns),
+            weights,
+            pair_start,
+            pair_level,
+            pattern.indptr,
+            within,
+            0,
+            values,
+        )
     k, width = block.size, right.places.size
     sums = np.zeros((block.n_levels, k, width))
     level_products(columns, block.factor.codes, *own, *_scaling(right), weights, sums)

@@ -8,13 +8,13 @@ where it ended: it alone decides whether that is an optimum, sets small pivots t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from multilevel.engine.chain_kernels import eliminate
+from multilevel.engine.kernel import kernel
 from multilevel.engine.tangent_kernels import single_factor_sums
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def lower_cholesky(matrix, n):
     """Overwrite the lower triangle with its Cholesky factor; False where the matrix is not positive definite."""
     for c in range(n):
@@ -33,7 +33,7 @@ def lower_cholesky(matrix, n):
     return True
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def step_within(gradient, hessian, radius):
     """Minimise the quadratic model within a ball (see `newton.trust_region_step`); flat directions are only damped."""
     values, vectors = np.linalg.eigh(hessian)
@@ -74,12 +74,23 @@ def step_within(gradient, hessian, radius):
     return vectors @ g, decrease
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def search_single_factor(
-    levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr, index_at, index, values_at, ahead_column, parent_at, parent,
-    position_at, position, factor_at, diagonal, tail, values, fixed, dots, df, reml, start, tolerance, max_evaluations, trace,
-):  # fmt: skip
+    layout,
+    diagonal,
+    tail,
+    values,
+    fixed,
+    dots,
+    df,
+    reml,
+    start,
+    tolerance,
+    max_evaluations,
+    trace,
+):
     """Walk to the optimum; returns φ, the number of evaluations and of accepted steps (whose criteria are in `trace`)."""
+    levels = layout.levels
     m, k = dots.shape[0], dots.shape[1]
     p = fixed.shape[0] - 1
     kk = k * k
@@ -106,9 +117,13 @@ def search_single_factor(
                     lam[r, c] += trial[a] * dots[a, r, c]
         dense = fixed.copy()
         logdet = eliminate(
-            levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr, index_at, index, values_at, ahead_column, parent_at,
-            parent, position_at, position, factor_at, lam.ravel(), diagonal, tail, values, dense,
-        )  # fmt: skip
+            layout,
+            lam.ravel(),
+            diagonal,
+            tail,
+            values,
+            dense,
+        )
         evaluations += 1
         if not lower_cholesky(dense, p):
             return phi, evaluations, accepted
@@ -172,9 +187,21 @@ def search_single_factor(
         s_sum = np.zeros((k, k, p, p))
         g_sum = np.zeros((k, k, p))
         single_factor_sums(
-            levels[0], k, p + 1, lam.ravel(), diagonal, values, inverse if reml else none, coefficients, scale, bar, tensor,
-            s_sum, g_sum, gg,
-        )  # fmt: skip
+            levels[0],
+            k,
+            p + 1,
+            lam.ravel(),
+            diagonal,
+            values,
+            inverse if reml else none,
+            coefficients,
+            scale,
+            bar,
+            tensor,
+            s_sum,
+            g_sum,
+            gg,
+        )
         bar = 0.5 * (bar + bar.T)
         pushed = bar @ lam
         for a in range(m):

@@ -2,8 +2,8 @@
 
 For level j of a factor and a column z with Σz² = a_j within the level, the sum Σ z·r of the residuals has a variance of about
 a_j²τ² + a_j(s² − τ²), where τ² is the column's variance component and s² the total variance; summed over levels this gives τ²
-without iteration; products of two columns give the covariances in the same way. A factor nested in others carries their components too, which are taken off. The result is a rough guess,
-which is all that is asked of it.
+without iteration; products of two columns give the covariances in the same way. A factor nested in others carries their
+components too, which are taken off. The result is a rough guess, which is all that is asked of it.
 """
 
 from __future__ import annotations

@@ -7,18 +7,42 @@ Dots are derivatives along the direction. With E = ΨB the later blocks lose W�
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from multilevel.engine.chain_kernels import block_factor, later_sensitivity, level_inverse, level_rows
+from multilevel.engine.kernel import kernel
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def eliminate_tangent(
-    levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr, index_at, index, values_at, ahead_column, parent_at, parent,
-    position_at, position, factor_at, factors, diagonal, tail, values, first_stage, psi_dot, dot_diagonal, dot_tail, dot_values,
+    layout,
+    factors,
+    diagonal,
+    tail,
+    values,
+    first_stage,
+    psi_dot,
+    dot_diagonal,
+    dot_tail,
+    dot_values,
     dot_dense,
-):  # fmt: skip
+):
     """Differentiate `eliminate`; the dots start at zero and `dot_dense` fills its lower triangle."""
+    levels = layout.levels
+    sizes = layout.sizes
+    ahead = layout.ahead
+    diagonal_at = layout.diagonal_at
+    tail_at = layout.tail_at
+    indptr_at = layout.indptr_at
+    indptr = layout.indptr
+    index_at = layout.index_at
+    index = layout.column
+    values_at = layout.values_at
+    ahead_column = layout.ahead_column
+    parent_at = layout.parent_at
+    parent = layout.parent
+    position_at = layout.position_at
+    position = layout.position
+    factor_at = layout.factor_at
     depth = levels.shape[0]
     for i in range(first_stage, depth):
         k = sizes[i]
@@ -46,7 +70,7 @@ def eliminate_tangent(
             v_at = values_at[i] + k * first
             w_at = tail_at[i] + j * k * a
             level_inverse(diagonal, d_at, psi, k, work, h)
-            level_rows(i, j, k, a, h, tail_at, indptr_at, indptr, values_at, tail, values, b_tail, b_values)
+            level_rows(i, j, k, a, h, layout, tail, values, b_tail, b_values)
             for r in range(k):
                 for c in range(a):
                     b[r, c] = b_tail[r, c]
@@ -105,13 +129,37 @@ def eliminate_tangent(
                             dot_values[o_v + r * o_count + position[p_at + c - ko - ao]] -= total
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def sensitivities_tangent(
-    levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr, index_at, index, values_at, ahead_column, parent_at, parent,
-    position_at, position, factor_at, factors, diagonal, tail, values, psi_dot, dot_diagonal, dot_tail, dot_values,
-    bar_dense, bar_diagonal, bar_tail, bar_values, dot_bar_dense, dot_bar_diagonal, dot_bar_tail, dot_bar_values, out,
-):  # fmt: skip
+    layout,
+    factors,
+    diagonal,
+    tail,
+    values,
+    psi_dot,
+    dot_diagonal,
+    dot_tail,
+    dot_values,
+    bar_dense,
+    bar_diagonal,
+    bar_tail,
+    bar_values,
+    dot_bar_dense,
+    dot_bar_diagonal,
+    dot_bar_tail,
+    dot_bar_values,
+    out,
+):
     """Differentiate `sensitivities`; the derivative of ∂d/∂Ψ of each stage is added to `out`."""
+    levels = layout.levels
+    sizes = layout.sizes
+    ahead = layout.ahead
+    diagonal_at = layout.diagonal_at
+    tail_at = layout.tail_at
+    indptr_at = layout.indptr_at
+    indptr = layout.indptr
+    values_at = layout.values_at
+    factor_at = layout.factor_at
     depth = levels.shape[0]
     for i in range(depth - 1, -1, -1):
         k = sizes[i]
@@ -174,29 +222,56 @@ def sensitivities_tangent(
                     for t in range(k):
                         total -= h[r, t] * work[t, c]
                     hd[r, c] = total
-            level_rows(i, j, k, a, h, tail_at, indptr_at, indptr, values_at, tail, values, b_tail, b_values)
-            level_rows(i, j, k, a, hd, tail_at, indptr_at, indptr, values_at, tail, values, bd_tail, bd_values)
-            level_rows(i, j, k, a, h, tail_at, indptr_at, indptr, values_at, dot_tail, dot_values, part_tail, part_values)
+            level_rows(i, j, k, a, h, layout, tail, values, b_tail, b_values)
+            level_rows(i, j, k, a, hd, layout, tail, values, bd_tail, bd_values)
+            level_rows(i, j, k, a, h, layout, dot_tail, dot_values, part_tail, part_values)
             for r in range(k):
                 for c in range(a):
                     bd_tail[r, c] += part_tail[r, c]
                 for c in range(count):
                     bd_values[r, c] += part_values[r, c]
             later_sensitivity(
-                i, j, k, b_tail, b_values, z_tail, z_values, levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr,
-                index_at, index, values_at, ahead_column, parent_at, parent, position_at, position, bar_diagonal, bar_tail,
-                bar_values, bar_dense,
-            )  # fmt: skip
+                i,
+                j,
+                k,
+                b_tail,
+                b_values,
+                z_tail,
+                z_values,
+                layout,
+                bar_diagonal,
+                bar_tail,
+                bar_values,
+                bar_dense,
+            )
             later_sensitivity(
-                i, j, k, bd_tail, bd_values, zd_tail, zd_values, levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr,
-                index_at, index, values_at, ahead_column, parent_at, parent, position_at, position, bar_diagonal, bar_tail,
-                bar_values, bar_dense,
-            )  # fmt: skip
+                i,
+                j,
+                k,
+                bd_tail,
+                bd_values,
+                zd_tail,
+                zd_values,
+                layout,
+                bar_diagonal,
+                bar_tail,
+                bar_values,
+                bar_dense,
+            )
             later_sensitivity(
-                i, j, k, b_tail, b_values, part_tail, part_values, levels, sizes, ahead, diagonal_at, tail_at, indptr_at, indptr,
-                index_at, index, values_at, ahead_column, parent_at, parent, position_at, position, dot_bar_diagonal,
-                dot_bar_tail, dot_bar_values, dot_bar_dense,
-            )  # fmt: skip
+                i,
+                j,
+                k,
+                b_tail,
+                b_values,
+                part_tail,
+                part_values,
+                layout,
+                dot_bar_diagonal,
+                dot_bar_tail,
+                dot_bar_values,
+                dot_bar_dense,
+            )
             for r in range(k):
                 for c in range(a):
                     zd_tail[r, c] += part_tail[r, c]
@@ -250,9 +325,24 @@ def sensitivities_tangent(
                     dot_bar_values[v_at + r * count + c] = -total
 
 
-@njit(cache=True, nogil=True)
-def single_factor_sums(levels, k, width, factors, diagonal, values, fixed_inverse, coefficients, c, out_bar, out_tensor, out_s, out_g, out_gg):
-    """Sums over levels from which value, gradient and Hessian of a model with one grouping factor follow.
+@kernel
+def single_factor_sums(
+    levels,
+    k,
+    width,
+    factors,
+    diagonal,
+    values,
+    fixed_inverse,
+    coefficients,
+    c,
+    out_bar,
+    out_tensor,
+    out_s,
+    out_g,
+    out_gg,
+):
+    """Add up over levels that from which value, gradient and Hessian of a model with one grouping factor follow.
 
     With B (k × p, the fixed columns of HW), g = HW·coefficients and X = BFBᵀ: out_bar = Σ N − X − c ggᵀ,
     out_tensor = Σ N ⊗ (2X + 2c ggᵀ − N), out_s = Σ B_rᵀB_s, out_g = Σ B_r g_s, out_gg = Σ ggᵀ.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.caller import warn_caller
 from multilevel.data.factors import Factor, combine
 from multilevel.data.frames import Frame, unknown_column
 from multilevel.data.missing import check_na_action
@@ -117,7 +117,6 @@ def _assemble(
         )
         for bar, coded in zip(formula.plain_bars, bar_columns, strict=True)
     )
-    labels = frame.row_labels
     return Design(
         formula=formula,
         columns=columns,
@@ -134,7 +133,7 @@ def _assemble(
         kept=kept,
         missing_by_column=found.missing_by_column,
         na_action=na_action,
-        row_labels=labels if labels is None or kept is None else labels[kept],
+        row_labels=frame.row_labels,
         encoder=_encoder(formula, found, coding, left, bar_columns, groups),
     )
 
@@ -180,10 +179,9 @@ def _columns(
 
 def _warn_dropped(names: list[str]) -> None:
     what = "1 column" if len(names) == 1 else f"{len(names)} columns"
-    warnings.warn(
+    warn_caller(
         f"The fixed-effects design is rank deficient; {what} determined by earlier ones dropped: {', '.join(names)}.",
         RankDeficiencyWarning,
-        stacklevel=4,
     )
 
 

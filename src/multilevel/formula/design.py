@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -117,7 +117,7 @@ class Design:
     na_action
         ``"omit"``, ``"exclude"`` or ``"fail"``.
     row_labels
-        Labels of the kept rows (the pandas index), or None for 0, 1, 2, …
+        Labels of the rows as given (the pandas index), or None for 0, 1, 2, …
     encoder
         Makes the same columns of new data, or None where the design was not made from a formula.
     """
@@ -137,7 +137,7 @@ class Design:
     kept: npt.NDArray[np.bool_] | None
     missing_by_column: dict[str, int]
     na_action: str
-    row_labels: object | None
+    row_labels: Any | None
     encoder: DesignEncoder | None = None
 
     @property

@@ -91,9 +91,7 @@ class Evaluator:
         value = self.value(node)
         if isinstance(value, Logical):
             return value.as_factor()
-        if isinstance(value, np.ndarray | Matrix | Factor) and not np.isscalar(value):
-            if isinstance(value, np.ndarray) and value.ndim == 0:
-                raise FormulaError(f"The term {deparse(node)!r} is a constant; it must use a column of the data.")
+        if isinstance(value, np.ndarray | Matrix | Factor):
             return value
         raise FormulaError(f"The term {deparse(node)!r} is a constant; it must use a column of the data.")
 

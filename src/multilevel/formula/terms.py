@@ -63,8 +63,8 @@ def expand_terms(node: Node | None, *, intercept: bool = True) -> TermList:
 class _Expansion:
     """Expands expressions into lists of bit sets, numbering variables as they appear.
 
-    The intercept is a switch that any ``0``, ``1`` or ``- 1`` turns, wherever it stands; a term is removed only from the
-    sum that its removal belongs to: ``x + (z - x)`` keeps ``x``.
+    The intercept is a switch that any ``0``, ``1`` or ``- 1`` turns, wherever it stands; a term is removed only from
+    the sum that its removal belongs to: ``x + (z - x)`` keeps ``x``.
     """
 
     def __init__(self, intercept: bool) -> None:

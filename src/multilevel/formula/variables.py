@@ -41,8 +41,8 @@ class ModelVariables:
         The values of these expressions, by their text.
     weights, weights_name
         The prior weights and what to call them.
-    offset
-        The sum of all offsets.
+    offset, offset_name, offset_node
+        The sum of all offsets, and what to put its missing values down to: a column, or the formula's only offset.
     missing_by_column
         For each column with missing values, how many rows lack it.
     finite
@@ -59,6 +59,8 @@ class ModelVariables:
     weights: npt.NDArray[Any] | None = None
     weights_name: str = "weights"
     offset: npt.NDArray[Any] | None = None
+    offset_name: str = "offset"
+    offset_node: Node | None = None
     missing_by_column: dict[str, int] = field(default_factory=dict)
     finite: bool = True
 
@@ -90,8 +92,12 @@ def evaluate_variables(formula: Formula, frame: Frame, weights: Any, offset: Any
     if weights is not None:
         found.weights_name = weights if isinstance(weights, str) else "weights"
         found.weights = _row_values(frame, weights, "weights")
-    found.offset = sum_offsets(evaluator, formula.term_list.offsets)
-    if offset is not None:
+    offset_terms = formula.term_list.offsets
+    found.offset = sum_offsets(evaluator, offset_terms)
+    if offset is None:
+        found.offset_node = offset_terms[0] if len(offset_terms) == 1 else None
+    else:
+        found.offset_name = offset if isinstance(offset, str) else "offset"
         given = _row_values(frame, offset, "offset")
         found.offset = given.astype(np.float64) if found.offset is None else found.offset + given
     return found
@@ -157,7 +163,7 @@ def drop_missing(found: ModelVariables, na_action: str) -> BoolArray | None:
             factor = found.group_factors[deparse(node)]
             note(factor.codes < 0 if factor.has_missing else None, node)
     if found.offset is not None:
-        look(found.offset, None, "offset")
+        look(found.offset, found.offset_node, found.offset_name)
     if found.weights is not None:
         look(found.weights, None, found.weights_name)
     kept = kept_rows(masks, n_rows)

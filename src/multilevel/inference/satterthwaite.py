@@ -1,8 +1,8 @@
 """Satterthwaite's degrees of freedom for contrasts of the fixed effects.
 
-For a contrast ℓ the variance f(φ, log σ²) = ℓᵀ vcov(β̂) ℓ is a function of the covariance parameters; its own variance follows from
-the delta method and the exact Hessian of the criterion, and the degrees of freedom are 2 f² / var(f) (Giesbrecht & Burns 1985; Fai &
-Cornelius 1996; the quantities that R's lmerTest obtains by finite differences).
+For a contrast ℓ the variance f(φ, log σ²) = ℓᵀ vcov(β̂) ℓ is a function of the covariance parameters; its own variance
+follows from the delta method and the exact Hessian of the criterion, and the degrees of freedom are 2 f² / var(f)
+(Giesbrecht & Burns 1985; Fai & Cornelius 1996; what R's lmerTest obtains by finite differences).
 """
 
 from __future__ import annotations
@@ -82,5 +82,5 @@ def satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:
     hessian[:m, :m] = fit.convergence.hessian + np.outer(cross, cross) / df
     hessian[:m, m] = hessian[m, :m] = cross
     hessian[m, m] = df
-    covariance = 2.0 * np.linalg.pinv(hessian, rcond=1e-10, hermitian=True)
+    covariance = np.asarray(2.0 * np.linalg.pinv(hessian, rcond=1e-10, hermitian=True), dtype=np.float64)
     return SatterthwaiteModel(vcov, derivatives, covariance)

@@ -73,7 +73,7 @@ def component(fit: LinearMixedModel, name: str) -> Any:
         "devcomp": lambda: _criterion_parts(fit),
     }
     if name not in makers:
-        raise ControlError(f"there is no component {name!r}: choose one of {', '.join(makers)}")
+        raise ControlError(f"There is no component {name!r}; choose one of {', '.join(makers)}.")
     return makers[name]()
 
 

@@ -242,7 +242,7 @@ class LinearMixedModel:
             if covariances is not None:
                 whole = covariances[parameters[own[0]].block]
                 block = np.empty_like(whole)
-                at = []
+                at: list[int] = []
                 to_user = np.zeros(whole.shape[1:])
                 for t in own:
                     part = parameters[t]
@@ -273,9 +273,7 @@ class LinearMixedModel:
         fixed = self.fixef
         result = {}
         for group, frame in self.ranef().items():
-            out = pd.DataFrame(
-                {name: np.full(len(frame), value) for name, value in fixed.items()}, index=frame.index
-            )
+            out = pd.DataFrame({name: np.full(len(frame), value) for name, value in fixed.items()}, index=frame.index)
             for name in dict.fromkeys(frame.columns):
                 own = frame.loc[:, [name]].sum(axis=1)
                 out[name] = out[name] + own if name in out else own
@@ -306,11 +304,14 @@ class LinearMixedModel:
         import pandas as pd
 
         design = self._design
-        if design.na_action == "exclude" and design.kept is not None:
+        labels = pd.RangeIndex(design.n_rows) if design.row_labels is None else design.row_labels
+        if design.kept is None:
+            return pd.Series(values.copy(), index=labels, name=name)
+        if design.na_action == "exclude":
             whole = np.full(design.n_rows, np.nan)
             whole[design.kept] = values
-            return pd.Series(whole, index=design.all_row_labels, name=name)
-        return pd.Series(values.copy(), index=design.row_labels, name=name)
+            return pd.Series(whole, index=labels, name=name)
+        return pd.Series(values.copy(), index=labels[design.kept], name=name)
 
     def fitted(self) -> pd.Series[float]:
         """Return the fitted values, with the conditional modes in them; NaN in left-out rows with ``na_action="exclude"``."""
@@ -334,7 +335,7 @@ class LinearMixedModel:
 
     def _residual_values(self, kind: str) -> FloatArray:
         if kind not in RESIDUAL_KINDS:
-            raise ControlError(f"unknown kind of residuals {kind!r}: choose one of {', '.join(RESIDUAL_KINDS)}")
+            raise ControlError(f"The kind of residuals {kind!r} is unknown; choose one of {', '.join(RESIDUAL_KINDS)}.")
         values = self._design.y - self._fitted_values
         if kind != "response" and self._design.weights is not None:
             values = values * np.sqrt(self._design.weights)
@@ -405,9 +406,13 @@ class LinearMixedModel:
 
         values = np.asarray(response, dtype=np.float64)
         if values.shape != (self.nobs,):
-            raise DataError(f"the new response has shape {values.shape}: it needs one value for each of the {self.nobs} rows")
+            raise DataError(
+                f"The new response has shape {values.shape}; it needs one value for each of the {self.nobs} rows used."
+            )
         if not np.isfinite(values).all():
-            raise DataError(f"the new response has {int((~np.isfinite(values)).sum())} values that are not finite")
+            raise DataError(
+                f"The new response has {int((~np.isfinite(values)).sum())} values that are not finite; correct them."
+            )
         columns = self._design.columns.copy(order="F")
         columns[:, -1] = values
         columns.flags.writeable = False

@@ -102,7 +102,12 @@ def lmer(
     """
     chosen = LmerControl() if control is None else control
     design = build_design(
-        formula, data, weights=weights, offset=offset, contrasts=None if contrasts is None else dict(contrasts), na_action=na_action
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        contrasts=None if contrasts is None else dict(contrasts),
+        na_action=na_action,
     )
     check_design(design, chosen)
     arguments = {"weights": weights, "offset": offset, "contrasts": contrasts, "na_action": na_action}
@@ -110,21 +115,26 @@ def lmer(
 
 
 def check_design(design: Design, control: LmerControl) -> None:
-    """Refuse designs whose variances cannot be told apart, as lme4 does."""
+    """Refuse designs whose variances cannot be told apart, as lme4 does, and saturated ones."""
     n = design.nobs
+    if design.n_fixed >= n:
+        raise DataError(
+            f"The fixed effects have {design.n_fixed} columns and there are {n} rows: nothing is left to estimate variances from;"
+            " use fewer fixed effects or more rows."
+        )
     for term in design.random:
         levels = term.factor.n_levels
         if control.check_levels_against_rows == "error" and levels >= n:
             raise DataError(
-                f"the grouping factor {term.factor.name!r} has {levels} levels and there are {n} rows: with as many levels as rows its"
-                " variance cannot be told from the residual's; use a factor with repeated rows, or"
-                " LmerControl(check_levels_against_rows='ignore')"
+                f"The grouping factor {term.factor.name!r} has {levels} levels and there are {n} rows: with as many levels"
+                " as rows its variance cannot be told from the residual's; use a factor with repeated rows, or"
+                " LmerControl(check_levels_against_rows='ignore')."
             )
         effects = levels * len(term.columns)
         if control.check_effects_against_rows == "error" and effects >= n:
             raise DataError(
-                f"the term ({term.label}) has {effects} random effects and there are {n} rows: its covariances cannot be told from the"
-                " residual variance; simplify the term, or LmerControl(check_effects_against_rows='ignore')"
+                f"The term ({term.label}) has {effects} random effects and there are {n} rows: its covariances cannot be"
+                " told from the residual variance; simplify the term, or LmerControl(check_effects_against_rows='ignore')."
             )
 
 

@@ -43,7 +43,9 @@ class TermVariance:
     correlated: bool
 
 
-def term_variance(group: str, names: tuple[str, ...], factor: FloatArray, sigma: float, correlated: bool) -> TermVariance:
+def term_variance(
+    group: str, names: tuple[str, ...], factor: FloatArray, sigma: float, correlated: bool
+) -> TermVariance:
     """Return the covariance of a term from its relative factor λ and σ."""
     scaled = sigma * factor
     covariance = scaled @ scaled.T
@@ -88,7 +90,9 @@ class VarianceComponents:
 
         own = [term for term in self.terms if term.group == group]
         if not own:
-            raise KeyError(f"no grouping factor {group!r}: there are {', '.join(dict.fromkeys(t.group for t in self.terms))}")
+            raise KeyError(
+                f"no grouping factor {group!r}: there are {', '.join(dict.fromkeys(t.group for t in self.terms))}"
+            )
         names = [name for term in own for name in term.names]
         matrix = np.zeros((len(names), len(names)))
         at = 0
@@ -117,7 +121,13 @@ class VarianceComponents:
                 for j in range(len(term.names)):
                     for i in range(j + 1, len(term.names)):
                         rows.append(
-                            (term.group, term.names[j], term.names[i], float(term.covariance[i, j]), float(term.correlation[i, j]))
+                            (
+                                term.group,
+                                term.names[j],
+                                term.names[i],
+                                float(term.covariance[i, j]),
+                                float(term.correlation[i, j]),
+                            )
                         )
         rows.append(("Residual", None, None, self.sigma**2, self.sigma))
         return pd.DataFrame(rows, columns=["grp", "var1", "var2", "vcov", "sdcor"])
