@@ -45,6 +45,33 @@ def total_products(columns, places, shift, scale, weights, out):
                 out[a, b] += total
 
 
+@kernel(reassociate=True)
+def moments(columns, weights, out):
+    """Write Σw, Σw(x − x₀) and Σw(x − x₀)² of each column, x₀ being its first value, and whether all values equal x₀.
+
+    About the first value, so that a large common level does not eat the digits.
+    """
+    n = columns.shape[0]
+    weighted = weights.shape[0] > 0
+    for c in range(columns.shape[1]):
+        first = columns[0, c]
+        total = 0.0
+        square = 0.0
+        weight = 0.0
+        largest = 0.0
+        for i in range(n):
+            d = columns[i, c] - first
+            w = weights[i] if weighted else 1.0
+            weight += w
+            total += w * d
+            square += w * d * d
+            largest = max(largest, abs(d))
+        out[c, 0] = weight
+        out[c, 1] = total
+        out[c, 2] = square
+        out[c, 3] = 1.0 if largest == 0.0 else 0.0
+
+
 @kernel
 def level_products(columns, codes, left, left_shift, left_scale, right, right_shift, right_scale, weights, out):
     """Add left × right products by level: ``out[codes[i], a, b] += w · left_a · right_b``."""

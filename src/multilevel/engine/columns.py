@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.engine.accumulate import moments
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -72,28 +74,10 @@ class ColumnMoments:
         return ColumnScaling(at, shift, scale, anchor)
 
 
-def column_moments(columns: FloatArray, weights: FloatArray | None) -> ColumnMoments:
-    """Return the moments of every column."""
-    n, c = columns.shape
-    mean = np.empty(c)
-    spread = np.empty(c)
-    constant = np.empty(c, dtype=np.bool_)
-    total = float(n) if weights is None else float(weights.sum())
-    for i in range(c):
-        column = columns[:, i]
-        first = float(column[0])
-        constant[i] = bool((column[: min(n, 64)] == first).all()) and bool((column == first).all())
-        if constant[i]:
-            mean[i], spread[i] = first, 0.0
-            continue
-        # About the first value, so that a large common level does not eat the digits.
-        moved = column - first
-        if weights is None:
-            middle = float(moved.mean())
-            square = float((moved * moved).sum()) / total
-        else:
-            middle = float((weights * moved).sum()) / total
-            square = float((weights * moved * moved).sum()) / total
-        mean[i] = first + middle
-        spread[i] = np.sqrt(max(square - middle * middle, 0.0))
-    return ColumnMoments(mean, spread, constant)
+def column_moments(columns: FloatArray, weights: FloatArray) -> ColumnMoments:
+    """Return the moments of every column; `weights` is empty where there are none."""
+    sums = np.empty((columns.shape[1], 4))
+    moments(columns, weights, sums)
+    middle = sums[:, 1] / sums[:, 0]
+    spread = np.sqrt(np.maximum(sums[:, 2] / sums[:, 0] - middle**2, 0.0))
+    return ColumnMoments(columns[0] + middle, spread, sums[:, 3] == 1.0)

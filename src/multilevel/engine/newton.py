@@ -154,7 +154,7 @@ def _walk(
     """Go to the optimum of a model with one grouping factor in a single kernel."""
     products = objective.products
     trace = np.empty(max_evaluations)
-    phi, evaluations, accepted = search_single_factor(
+    phi, evaluations, accepted, _ = search_single_factor(
         products.layout,
         products.diagonal,
         products.tail,

@@ -145,7 +145,7 @@ def cross_products_of(design: Design) -> CrossProducts:
     """Pass over the rows of a design and add up all products that a fit needs."""
     columns = engine_columns(design)
     weights = np.empty(0) if design.weights is None else np.ascontiguousarray(design.weights)
-    moments = column_moments(columns, design.weights)
+    moments = column_moments(columns, weights)
     plan = make_plan(design, moments)
     fixed = moments.scaling(tuple(range(design.n_fixed)), centre=True)
     shift, scale = _response_scaling(moments, fixed)

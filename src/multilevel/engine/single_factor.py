@@ -75,6 +75,44 @@ def step_within(gradient, hessian, radius):
 
 
 @kernel
+def solve_single_factor(layout, phi, diagonal, tail, values, fixed, dots, df, reml, lam, dense, coefficients):
+    """Factorise at φ: writes λ, the Cholesky factor of XᵀV⁻¹X and (−β, 1); returns the criterion less its constant, and r².
+
+    The criterion is infinite where XᵀV⁻¹X is not positive definite.
+    """
+    m, k = dots.shape[0], dots.shape[1]
+    p = fixed.shape[0] - 1
+    lam[:] = 0.0
+    for a in range(m):
+        for r in range(k):
+            for c in range(k):
+                lam[r, c] += phi[a] * dots[a, r, c]
+    dense[:] = fixed
+    value = eliminate(layout, lam.ravel(), diagonal, tail, values, dense)
+    if not lower_cholesky(dense, p):
+        return np.inf, 0.0
+    rss = dense[p, p]
+    for c in range(p):
+        total = dense[p, c]
+        for t in range(c):
+            total -= dense[c, t] * coefficients[t]
+        coefficients[c] = total / dense[c, c]
+        rss -= coefficients[c] * coefficients[c]
+    for c in range(p - 1, -1, -1):
+        total = -coefficients[c]
+        for t in range(c + 1, p):
+            total -= dense[t, c] * coefficients[t]
+        coefficients[c] = total / dense[c, c]
+    coefficients[p] = 1.0
+    rss = max(rss, 1e-16 * fixed[p, p], 1e-300)
+    value += df * np.log(rss)
+    if reml:
+        for c in range(p):
+            value += 2.0 * np.log(dense[c, c])
+    return value, rss
+
+
+@kernel
 def search_single_factor(
     layout,
     diagonal,
@@ -89,7 +127,11 @@ def search_single_factor(
     max_evaluations,
     trace,
 ):
-    """Walk to the optimum; returns φ, the number of evaluations and of accepted steps (whose criteria are in `trace`)."""
+    """Walk to the optimum.
+
+    Returns φ, the number of evaluations, the number of accepted steps (whose criteria are in `trace`) and whether a further step
+    would change the criterion by less than the tolerance.
+    """
     levels = layout.levels
     m, k = dots.shape[0], dots.shape[1]
     p = fixed.shape[0] - 1
@@ -107,38 +149,16 @@ def search_single_factor(
     lam = np.empty((k, k))
     inverse = np.zeros((p, p))
     none = np.zeros((p, p))
+    dense = np.empty_like(fixed)
     coefficients = np.ones(p + 1)
     flat = np.empty((m, kk))
     while evaluations < max_evaluations:
-        lam[:] = 0.0
-        for a in range(m):
-            for r in range(k):
-                for c in range(k):
-                    lam[r, c] += trial[a] * dots[a, r, c]
-        dense = fixed.copy()
-        logdet = eliminate(
-            layout,
-            lam.ravel(),
-            diagonal,
-            tail,
-            values,
-            dense,
+        new_value, rss = solve_single_factor(
+            layout, trial, diagonal, tail, values, fixed, dots, df, reml, lam, dense, coefficients
         )
         evaluations += 1
-        if not lower_cholesky(dense, p):
-            return phi, evaluations, accepted
-        rss = dense[p, p]
-        for c in range(p):
-            total = dense[p, c]
-            for t in range(c):
-                total -= dense[c, t] * coefficients[t]
-            coefficients[c] = total / dense[c, c]
-            rss -= coefficients[c] * coefficients[c]
-        rss = max(rss, 1e-16 * fixed[p, p], 1e-300)
-        new_value = logdet + df * np.log(rss)
-        if reml:
-            for c in range(p):
-                new_value += 2.0 * np.log(dense[c, c])
+        if np.isinf(new_value):
+            return phi, evaluations, accepted, False
         if evaluations > 1:
             noise = 1e-14 * abs(new_value)
             ratio = (value - new_value + noise) / decrease
@@ -149,7 +169,7 @@ def search_single_factor(
                 radius = 2.5 * radius
             if not ratio > 1e-4:
                 if radius < 1e-10:
-                    return phi, evaluations, accepted
+                    return phi, evaluations, accepted, False
                 step, decrease = step_within(gradient, hessian, radius)
                 trial = phi + step
                 continue
@@ -157,13 +177,6 @@ def search_single_factor(
         value = new_value
         trace[accepted] = value
         accepted += 1
-        # the residual's coefficients (−β, 1) and the inverse of XᵀV⁻¹X
-        for c in range(p - 1, -1, -1):
-            total = -coefficients[c]
-            for t in range(c + 1, p):
-                total -= dense[t, c] * coefficients[t]
-            coefficients[c] = total / dense[c, c]
-        coefficients[p] = 1.0
         for c in range(p):
             for r in range(p):
                 inverse[r, c] = 0.0
@@ -253,6 +266,97 @@ def search_single_factor(
             # One more Newton step costs no further derivatives here and doubles the digits.
             if np.sqrt((step * step).sum()) < radius:
                 phi = phi + step
-            return phi, evaluations, accepted
+            return phi, evaluations, accepted, True
         trial = phi + step
-    return phi, evaluations, accepted
+    return phi, evaluations, accepted, False
+
+
+@kernel
+def refit_single_factor(
+    layout,
+    columns,
+    codes,
+    left,
+    left_shift,
+    left_scale,
+    right,
+    right_shift,
+    right_scale,
+    centred,
+    weights,
+    offset,
+    diagonal,
+    values,
+    fixed,
+    dots,
+    df,
+    reml,
+    start,
+    tolerance,
+    max_evaluations,
+    responses,
+    first,
+    last,
+    phi_out,
+    numbers_out,
+    coefficients_out,
+):
+    """Fit the responses in rows `first` to `last`: only the products with the response are renewed.
+
+    `numbers_out` receives, for each, the criterion less its constant, r², the response's shift and scale, the evaluations and
+    whether the search converged; `coefficients_out` receives −β in the engine's columns.
+    """
+    n = columns.shape[0]
+    k = left.shape[0]
+    p = right.shape[0]
+    levels = layout.levels[0]
+    own = values.copy()
+    gram = fixed.copy()
+    tail = np.empty(0)
+    trace = np.empty(max_evaluations)
+    lam = np.empty((k, k))
+    dense = np.empty_like(fixed)
+    coefficients = np.ones(p + 1)
+    weighted = weights.shape[0] > 0
+    shifted = offset.shape[0] > 0
+    y = np.empty(n)
+    for response in range(first, last):
+        total = 0.0
+        weight = 0.0
+        for i in range(n):
+            y[i] = responses[response, i] - (offset[i] if shifted else 0.0)
+            w = weights[i] if weighted else 1.0
+            weight += w
+            total += w * (y[i] - y[0])
+        shift = y[0] + total / weight if centred else 0.0
+        square = 0.0
+        for i in range(n):
+            y[i] -= shift
+            square += (weights[i] if weighted else 1.0) * y[i] * y[i]
+        scale = np.sqrt(weight / square) if square > 0.0 else 1.0
+        for j in range(levels):
+            for a in range(k):
+                own[j * k * (p + 1) + a * (p + 1) + p] = 0.0
+        gram[p, :] = 0.0
+        for i in range(n):
+            value = y[i] * scale * (weights[i] if weighted else 1.0)
+            at = codes[i] * k * (p + 1) + p
+            for a in range(k):
+                own[at + a * (p + 1)] += (columns[i, left[a]] - left_shift[a]) * left_scale[a] * value
+            for c in range(p):
+                gram[p, c] += (columns[i, right[c]] - right_shift[c]) * right_scale[c] * value
+            gram[p, p] += value * y[i] * scale
+        phi, evaluations, _, converged = search_single_factor(
+            layout, diagonal, tail, own, gram, dots, df, reml, start, tolerance, max_evaluations, trace
+        )
+        criterion, rss = solve_single_factor(
+            layout, phi, diagonal, tail, own, gram, dots, df, reml, lam, dense, coefficients
+        )
+        phi_out[response] = phi
+        coefficients_out[response] = coefficients[:p]
+        numbers_out[response, 0] = criterion
+        numbers_out[response, 1] = rss
+        numbers_out[response, 2] = shift
+        numbers_out[response, 3] = scale
+        numbers_out[response, 4] = evaluations
+        numbers_out[response, 5] = 1.0 if converged else 0.0

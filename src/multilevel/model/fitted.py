@@ -371,7 +371,7 @@ class LinearMixedModel:
         Parameters
         ----------
         correlation : bool, optional
-            Whether to show the correlations of the fixed effects; by default with at most 20 of them.
+            Whether to show the correlations of the fixed effects; by default with at most 12 of them.
         """
         from multilevel.report.summary import summarise
 
@@ -390,7 +390,7 @@ class LinearMixedModel:
     # ---- new fits --------------------------------------------------------------------------------------------------------
 
     def refit(self, response: Any) -> LinearMixedModel:
-        """Fit the same model to another response; only the response's cross-products are renewed.
+        """Fit the same model to another response.
 
         Parameters
         ----------
@@ -404,19 +404,61 @@ class LinearMixedModel:
         """
         from multilevel.model.lmer import fit_design
 
-        values = np.asarray(response, dtype=np.float64)
-        if values.shape != (self.nobs,):
-            raise DataError(
-                f"The new response has shape {values.shape}; it needs one value for each of the {self.nobs} rows used."
-            )
-        if not np.isfinite(values).all():
-            raise DataError(
-                f"The new response has {int((~np.isfinite(values)).sum())} values that are not finite; correct them."
-            )
+        values = self._new_responses(response)[0]
         columns = self._design.columns.copy(order="F")
         columns[:, -1] = values
         columns.flags.writeable = False
         return fit_design(replace(self._design, columns=columns), self._reml, self._control, self._data)
+
+    def refit_many(self, responses: Any, *, threads: int = 1) -> pd.DataFrame:
+        """Fit the same model to many responses; what does not depend on the response is shared by all.
+
+        Parameters
+        ----------
+        responses : array_like
+            The new responses, shape (m, nobs): one row for each, in the rows that the fit used.
+        threads : int
+            Threads to share them among.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each response: the fixed effects, theta, ``sigma``, ``criterion`` (REML's or the deviance) and ``converged``.
+
+        Raises
+        ------
+        DataError
+            The responses have another length, or values that are not finite.
+
+        Examples
+        --------
+        >>> import multilevel as ml
+        >>> fit = ml.lmer("Yield ~ 1 + (1 | Batch)", ml.load_dataset("Dyestuff"))
+        >>> y = fit.get_me("y")
+        >>> fit.refit_many([y, 2 * y]).sigma.round(2).tolist()
+        [49.51, 99.02]
+        """
+        import pandas as pd
+
+        from multilevel.engine.refit import refit_all
+
+        found = refit_all(self._engine, self._design, self._new_responses(responses), self._control, threads)
+        names = [*self._design.fixed_names, *self.theta.index, "sigma", "criterion"]
+        numbers = np.column_stack([found.beta, found.theta, found.sigma, found.criterion])
+        return pd.DataFrame(numbers, columns=names).assign(converged=found.converged)
+
+    def _new_responses(self, values: Any) -> FloatArray:
+        """Return new responses as rows, checked."""
+        rows = np.atleast_2d(np.ascontiguousarray(values, dtype=np.float64))
+        if rows.ndim != 2 or rows.shape[1] != self.nobs:
+            raise DataError(
+                f"The new response has shape {np.shape(values)}; it needs one value for each of the {self.nobs} rows used."
+            )
+        if not np.isfinite(rows).all():
+            raise DataError(
+                f"The new response has {int((~np.isfinite(rows)).sum())} values that are not finite; correct them."
+            )
+        return rows
 
     def update(
         self, formula: str | Formula | None = None, data: Any = None, *, reml: bool | None = None, **changes: Any

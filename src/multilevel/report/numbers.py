@@ -86,7 +86,7 @@ def format_correlations(values: Sequence[float] | FloatArray, decimals: int) -> 
 def format_p_values(values: Sequence[float] | FloatArray, digits: int = 3) -> list[str]:
     """Write p-values; those below the precision of a double become ``<2e-16``.
 
-    P-values from 0.001 up share their decimals, smaller ones share their significant digits.
+    P-values from 0.0001 up share their decimals, smaller ones share their significant digits.
 
     Examples
     --------
@@ -102,17 +102,14 @@ def format_p_values(values: Sequence[float] | FloatArray, digits: int = 3) -> li
     for at, value in enumerate(map(float, values)):
         if math.isnan(value):
             continue
-        (tiny if value < smallest else plain if value >= 1e-3 else small).append(at)
+        (tiny if value < smallest else plain if value >= 1e-4 else small).append(at)
     for places in (plain, small):
         for at, text in zip(places, format_values([float(values[at]) for at in places], digits), strict=True):
             texts[at] = text
     widest = max((len(texts[at]) for at in (*plain, *small)), default=0)
-    bound = max(1, digits - 2)
-    if bound > 1 and widest and bound + 6 > widest:
-        bound = max(1, widest - 7)
-    gap = "" if bound == 1 and widest <= 6 else " "
+    bound = f"<{'' if widest <= 6 else ' '}{format_number(smallest, 1)}"
     for at in tiny:
-        texts[at] = f"<{gap}{format_number(smallest, bound)}"
+        texts[at] = bound
     return texts
 
 

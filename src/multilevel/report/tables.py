@@ -42,6 +42,8 @@ class Table:
         How many leading columns name the row.
     left : bool
         Whether plain text puts cells at the left of their column; the other forms put numbers at the right.
+    indent : str
+        What every line of the plain text begins with.
     """
 
     caption: str
@@ -49,6 +51,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     labels: int = 1
     left: bool = False
+    indent: str = ""
 
     def to_text(self, *, width: int | None = None) -> str:
         """Return the table as lines of text, without its caption.
@@ -68,7 +71,7 @@ class Table:
             for line in lines:
                 cells = [line[c].ljust(widths[c]) for c in range(self.labels)]
                 cells += [line[c].ljust(widths[c]) if self.left else line[c].rjust(widths[c]) for c in block]
-                found.append(" ".join(cells).rstrip())
+                found.append((self.indent + " ".join(cells)).rstrip())
         return "\n".join(found)
 
     def to_html(self) -> str:

@@ -45,7 +45,7 @@ def variance_table(components: VarianceComponents, variances: bool = True, digit
     rows.append(("Residual", "", *(column[at] for column in numbers), *[""] * n_correlations))
     heads = ("Groups", "Name", *(("Variance",) if variances else ()), "Std.Dev.")
     heads += ("Corr", *[""] * (n_correlations - 1)) if n_correlations else ()
-    return Table("Random effects", heads, tuple(rows), labels=2, left=True)
+    return Table("Random effects", heads, tuple(rows), labels=2, left=True, indent=" ")
 
 
 def _labels(groups: list[str]) -> list[str]:

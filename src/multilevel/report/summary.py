@@ -1,0 +1,361 @@
+"""The summary of a fit: its numbers in one record, and the forms in which it is shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from multilevel.inference.coefficients import coefficient_table
+from multilevel.model.variance_components import VarianceComponents
+from multilevel.report.numbers import QUANTILE_LABELS, quantile_summary
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from multilevel.model.fitted import LinearMixedModel
+
+MAX_CORRELATIONS = 12
+"""With more fixed effects than this their correlations are not shown unless asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """How a fit ended, without what it was worked out from.
+
+    Attributes
+    ----------
+    status : str
+        ``"converged"``, ``"singular"`` or ``"not converged"``.
+    message : str
+        What ended the search.
+    optimizer : str
+        Which optimiser was used.
+    evaluations : int
+        Evaluations of the criterion.
+    gradient_norm : float
+        Largest absolute element of the exact gradient.
+    expected_decrease : float
+        How much lower a Newton step would take the criterion.
+    """
+
+    status: str
+    message: str
+    optimizer: str
+    evaluations: int
+    gradient_norm: float
+    expected_decrease: float
+
+    @property
+    def converged(self) -> bool:
+        """Whether the fit is at an optimum, on the boundary or not."""
+        return self.status != "not converged"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Summary:
+    """What ``fit.summary()`` returns. ``str(summary)`` is the text that users of lme4 and lmerTest know.
+
+    Attributes
+    ----------
+    formula : str
+        The formula.
+    reml : bool
+        Whether the criterion was REML's or the likelihood's.
+    criteria : mapping
+        ``reml_criterion``, ``aic``, ``bic``, ``loglik``, ``deviance``, ``df_residual``.
+    nobs : int
+        Rows used.
+    n_rows : int
+        Rows given.
+    missing : mapping
+        For each variable with missing values, how many rows lack it.
+    ngroups : Series
+        Number of levels of each grouping factor.
+    coefficients : DataFrame
+        The fixed effects: ``estimate``, ``std_error``, ``df``, ``statistic``, ``p_value``.
+    components : VarianceComponents
+        The variances of the random effects and the residual.
+    theta : Series
+        The covariance parameters.
+    correlation : DataFrame
+        Correlations of the fixed effects.
+    show_correlation : bool
+        Whether the text, HTML, Markdown and LaTeX show them.
+    scaled_residuals : Series
+        Minimum, quartiles and maximum of the scaled residuals.
+    dropped : tuple of str
+        Fixed-effects columns left out because others determine them.
+    weights, offset : str or None
+        The prior weights and the offset that were given.
+    singular : bool
+        Whether a covariance matrix is on the boundary.
+    convergence : Certificate
+        How the fit ended.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> fit = ml.lmer("Reaction ~ Days + (Days | Subject)", ml.load_dataset("sleepstudy"))
+    >>> print(fit.summary().coefficients.round(3))  # doctest: +NORMALIZE_WHITESPACE
+                 estimate  std_error    df  statistic  p_value
+    (Intercept)   251.405      6.825  17.0     36.838      0.0
+    Days           10.467      1.546  17.0      6.771      0.0
+    """
+
+    formula: str
+    reml: bool
+    criteria: Mapping[str, float]
+    nobs: int
+    n_rows: int
+    missing: Mapping[str, int]
+    ngroups: pd.Series[int]
+    coefficients: pd.DataFrame
+    components: VarianceComponents
+    theta: pd.Series[float]
+    correlation: pd.DataFrame
+    show_correlation: bool
+    scaled_residuals: pd.Series[float]
+    dropped: tuple[str, ...]
+    weights: str | None
+    offset: str | None
+    singular: bool
+    convergence: Certificate
+
+    @property
+    def title(self) -> str:
+        """What kind of model it is, how it was fitted and how it is tested."""
+        return f"{fit_title(self.reml)}. t-tests use Satterthwaite's method"
+
+    @property
+    def random(self) -> pd.DataFrame:
+        """The variances and covariances, one row each, with the columns of R's ``as.data.frame(VarCorr(fit))``."""
+        return self.components.to_frame()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers should know: rows and columns left out, a fit on the boundary, how the fit ended."""
+        warnings = problems(self.n_rows - self.nobs, self.missing, self.dropped, self.singular)
+        return (*warnings, _ending(self.convergence))
+
+    def __str__(self) -> str:
+        """Return the text."""
+        from multilevel.report.text import summary_text
+
+        return summary_text(self)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Return the HTML for a notebook."""
+        return self.to_html()
+
+    def to_html(self, *, full: bool = False) -> str:
+        """Return the summary as HTML tables with their own style, for light and dark pages.
+
+        Parameters
+        ----------
+        full : bool, default False
+            Whether to return a whole page and not only the part to put into one.
+        """
+        from multilevel.report.markup import summary_html
+
+        return summary_html(self, full=full)
+
+    def to_markdown(self) -> str:
+        """Return the summary as Markdown with pipe tables."""
+        from multilevel.report.markup import summary_markdown
+
+        return summary_markdown(self)
+
+    def to_latex(self) -> str:
+        """Return the summary as LaTeX tables; they need the booktabs package."""
+        from multilevel.report.markup import summary_latex
+
+        return summary_latex(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every number at full precision in dicts and lists that JSON takes.
+
+        What is not finite (infinite degrees of freedom, the correlation with a variance of zero) is None.
+
+        Returns
+        -------
+        dict
+            ``title``, ``formula``, ``method`` (``"REML"`` or ``"ML"``), ``criteria``, ``nobs``, ``n_rows``, ``missing``,
+            ``ngroups``, ``fixed_effects`` (a list with ``term``, ``estimate``, ``std_error``, ``df``, ``statistic``,
+            ``p_value``), ``df_method``, ``correlation`` (``names`` and ``values``), ``random_effects`` (a list of terms with
+            ``group``, ``names``, ``variances``, ``standard_deviations``, ``covariance``, ``correlation``, the last None where
+            there is none), ``sigma``, ``theta``, ``scaled_residuals``, ``dropped``, ``weights``, ``offset``, ``singular``,
+            ``convergence`` and ``notes``.
+        """
+        ending = self.convergence
+        effects = self.coefficients.reset_index(names="term").to_dict(orient="records")
+        return {
+            "title": self.title,
+            "formula": self.formula,
+            "method": "REML" if self.reml else "ML",
+            "criteria": _plain(self.criteria),
+            "nobs": self.nobs,
+            "n_rows": self.n_rows,
+            "missing": _plain(self.missing),
+            "ngroups": _plain(self.ngroups.to_dict()),
+            "fixed_effects": _plain(effects),
+            "df_method": "satterthwaite",
+            "correlation": {"names": list(self.correlation.index), "values": _plain(self.correlation.to_numpy())},
+            "random_effects": [
+                {
+                    "group": term.group,
+                    "names": list(term.names),
+                    "variances": _plain(np.diag(term.covariance)),
+                    "standard_deviations": _plain(term.standard_deviations),
+                    "covariance": _plain(term.covariance),
+                    "correlation": _plain(term.correlation) if term.correlated else None,
+                }
+                for term in self.components
+            ],
+            "sigma": _plain(self.components.sigma),
+            "theta": _plain(self.theta.to_dict()),
+            "scaled_residuals": dict(
+                zip(("min", "q1", "median", "q3", "max"), _plain(self.scaled_residuals.to_numpy()), strict=True)
+            ),
+            "dropped": list(self.dropped),
+            "weights": self.weights,
+            "offset": self.offset,
+            "singular": self.singular,
+            "convergence": {
+                "status": ending.status,
+                "converged": ending.converged,
+                "optimizer": ending.optimizer,
+                "evaluations": ending.evaluations,
+                "gradient_norm": _plain(ending.gradient_norm),
+                "expected_decrease": _plain(ending.expected_decrease),
+                "message": ending.message,
+            },
+            "notes": list(self.notes),
+        }
+
+
+def summarise(fit: LinearMixedModel, correlation: bool | None = None) -> Summary:
+    """Gather the summary of a fit.
+
+    Parameters
+    ----------
+    fit : LinearMixedModel
+        The fit.
+    correlation : bool, optional
+        Whether to show the correlations of the fixed effects; by default with at most 12 of them.
+
+    Returns
+    -------
+    Summary
+        Its numbers.
+    """
+    import pandas as pd
+
+    design, ending = fit._design, fit.convergence
+    covariance = fit.vcov()
+    deviations = fit.standard_errors.to_numpy()
+    shown = len(covariance) <= MAX_CORRELATIONS if correlation is None else bool(correlation)
+    quantiles = quantile_summary(fit._residual_values("scaled"))
+    return Summary(
+        formula=str(fit.formula),
+        reml=fit.reml,
+        criteria=MappingProxyType(
+            {
+                "reml_criterion": fit.reml_criterion,
+                "aic": fit.aic,
+                "bic": fit.bic,
+                "loglik": fit.loglik,
+                "deviance": fit.deviance,
+                "df_residual": fit.df_residual,
+            }
+        ),
+        nobs=fit.nobs,
+        n_rows=design.n_rows,
+        missing=MappingProxyType(dict(design.missing_by_column)),
+        ngroups=fit.ngroups,
+        coefficients=coefficient_table(fit),
+        components=fit.varcorr(),
+        theta=fit.theta,
+        correlation=covariance / np.outer(deviations, deviations),
+        show_correlation=shown,
+        scaled_residuals=pd.Series(quantiles, index=list(QUANTILE_LABELS), name="scaled_residuals"),
+        dropped=fit.dropped_columns,
+        weights=given(fit, "weights"),
+        offset=given(fit, "offset"),
+        singular=fit.is_singular,
+        convergence=Certificate(
+            ending.status,
+            ending.message,
+            ending.optimizer,
+            ending.evaluations,
+            ending.gradient_norm if ending.gradient.size else 0.0,
+            ending.expected_decrease,
+        ),
+    )
+
+
+def short_print(fit: LinearMixedModel) -> str:
+    """Return a fit in short: formula, criterion, standard deviations of the random effects and the fixed effects."""
+    from multilevel.report.text import short_text
+
+    return short_text(fit)
+
+
+def fit_title(reml: bool) -> str:
+    """Say what was fitted by which criterion."""
+    return f"Linear mixed model fit by {'REML' if reml else 'maximum likelihood'}"
+
+
+def given(fit: LinearMixedModel, what: str) -> str | None:
+    """Name the weights or the offset that `lmer` was given: a column, or that there was one value per row."""
+    value = getattr(fit._data, "arguments", {}).get(what)
+    if value is None:
+        return None
+    return value if isinstance(value, str) else "one value per row"
+
+
+def problems(left_out: int, missing: Mapping[str, int], dropped: tuple[str, ...], singular: bool) -> tuple[str, ...]:
+    """Say what is not as asked: rows and columns left out, a fit on the boundary."""
+    found = []
+    if left_out:
+        rows = "1 row" if left_out == 1 else f"{left_out} rows"
+        lacking = ", ".join(f"{name}: {count}" for name, count in missing.items())
+        found.append(f"{rows} left out for missing values" + (f" ({lacking})" if lacking else ""))
+    if dropped:
+        columns = "1 fixed-effects column" if len(dropped) == 1 else f"{len(dropped)} fixed-effects columns"
+        found.append(f"{columns} dropped, determined by the others: {', '.join(dropped)}")
+    if singular:
+        found.append("Singular fit: a variance is estimated as zero or a correlation as 1 or -1")
+    return tuple(found)
+
+
+def _ending(ending: Certificate) -> str:
+    """Say how a fit ended in one line."""
+    evaluations = "1 evaluation" if ending.evaluations == 1 else f"{ending.evaluations} evaluations"
+    facts = f"exact gradient {ending.gradient_norm:.1e}, still to gain {max(ending.expected_decrease, 0.0):.1e}"
+    if ending.converged:
+        return f"Converged ({ending.optimizer}, {evaluations}): {facts}"
+    return f"NOT CONVERGED ({ending.optimizer}, {evaluations}; {ending.message}): {facts}"
+
+
+def _plain(value: Any) -> Any:
+    """Return numbers and their containers as JSON has them, None for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value

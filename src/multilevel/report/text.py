@@ -1,0 +1,176 @@
+"""The summary and the short form of a fit as plain text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from multilevel.report.abbreviate import abbreviate
+from multilevel.report.numbers import (
+    QUANTILE_LABELS,
+    STARS_LEGEND,
+    format_coefficients,
+    format_correlations,
+    format_number,
+    format_p_values,
+    format_quantiles,
+    format_values,
+    stars,
+)
+from multilevel.report.tables import TEXT_WIDTH, Table
+from multilevel.report.variance_table import variance_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from multilevel.model.fitted import LinearMixedModel
+    from multilevel.report.summary import Summary
+
+DIGITS = 4
+"""Significant digits of estimates."""
+
+_CRITERIA = {"AIC": "aic", "BIC": "bic", "logLik": "loglik", "deviance": "deviance", "df.resid": "df_residual"}
+
+
+def summary_text(summary: Summary) -> str:
+    """Return the whole summary."""
+    parts = [
+        "\n".join([summary.title, *_model_lines(summary.formula, summary.weights, summary.offset)]),
+        _criterion_text(summary.reml, summary.criteria, decimals=1),
+        f"Scaled residuals:\n{_named(list(QUANTILE_LABELS), _residual_cells(summary), gap=1)}",
+        f"Random effects:\n{variance_table(summary.components, digits=DIGITS)}\n"
+        f"{data_line(summary.nobs, summary.ngroups)}",
+    ]
+    if len(summary.coefficients):
+        table, starred = coefficient_cells(summary.coefficients)
+        legend = f"\n---\n{STARS_LEGEND}" if starred else ""
+        parts.append(f"Fixed effects:\n{table.to_text()}{legend}")
+    else:
+        parts.append("No fixed effects")
+    if summary.show_correlation and len(summary.coefficients) > 1:
+        parts.append(f"Correlation of Fixed Effects:\n{correlation_table(summary.correlation).to_text(width=TEXT_WIDTH)}")
+    parts.append("\n".join(_wrapped(note) for note in summary.notes))
+    return "\n\n".join(parts)
+
+
+def short_text(fit: LinearMixedModel) -> str:
+    """Return a fit in short."""
+    from multilevel.report.summary import fit_title, given, problems
+
+    criteria = (
+        {"reml_criterion": fit.reml_criterion}
+        if fit.reml
+        else {"aic": fit.aic, "bic": fit.bic, "loglik": fit.loglik, "deviance": fit.deviance, "df_residual": fit.df_residual}
+    )
+    lines = [
+        fit_title(fit.reml),
+        *_model_lines(str(fit.formula), given(fit, "weights"), given(fit, "offset")),
+        _criterion_text(fit.reml, criteria, decimals=DIGITS),
+        "Random effects:",
+        variance_table(fit.varcorr(), variances=False, digits=DIGITS).to_text(),
+        data_line(fit.nobs, fit.ngroups),
+    ]
+    fixed = fit.fixef
+    if len(fixed):
+        lines += ["Fixed Effects:", _named(list(fixed.index), format_values(fixed.to_numpy(), DIGITS))]
+    else:
+        lines.append("No fixed effects")
+    notes = problems(fit.n_missing, fit._design.missing_by_column, fit.dropped_columns, fit.is_singular)
+    lines += [_wrapped(note) for note in notes]
+    if not fit.convergence.converged:
+        lines.append(_wrapped(f"NOT CONVERGED: {fit.convergence.message}"))
+    return "\n".join(lines)
+
+
+def residual_table(summary: Summary) -> Table:
+    """Return the quantiles of the scaled residuals."""
+    return Table("Scaled residuals", QUANTILE_LABELS, (tuple(_residual_cells(summary)),), labels=0)
+
+
+def _residual_cells(summary: Summary) -> list[str]:
+    return format_quantiles(summary.scaled_residuals.to_numpy(), DIGITS)
+
+
+def criterion_table(summary: Summary) -> Table:
+    """Return the criterion, or the criteria of a likelihood fit."""
+    if summary.reml:
+        value = round(float(summary.criteria["reml_criterion"]), 1)
+        return Table("Criterion", ("REML criterion",), ((format_number(value),),), labels=0)
+    return Table("Criteria", tuple(_CRITERIA), (tuple(_criterion_cells(summary.criteria, 1)),), labels=0)
+
+
+def coefficient_cells(coefficients: pd.DataFrame) -> tuple[Table, bool]:
+    """Return the coefficient table, and whether it has stars (it has where some p-value is below 0.1)."""
+    body, statistics = format_coefficients(
+        coefficients[["estimate", "std_error", "df"]].to_numpy(dtype=np.float64),
+        coefficients["statistic"].to_numpy(dtype=np.float64),
+        DIGITS,
+    )
+    p_values = coefficients["p_value"].to_numpy(dtype=np.float64)
+    marks = [stars(value) for value in p_values]
+    starred = bool((p_values < 0.1).any())
+    width = max(map(len, marks), default=0)
+    rows = tuple(
+        (str(name), *cells, statistic, p_text, *((mark.ljust(width),) if starred else ()))
+        for name, cells, statistic, p_text, mark in zip(
+            coefficients.index, body, statistics, format_p_values(p_values, DIGITS - 1), marks, strict=True
+        )
+    )
+    heads = ("", "Estimate", "Std. Error", "df", "t value", "Pr(>|t|)", *(("",) if starred else ()))
+    return Table("Fixed effects", heads, rows), starred
+
+
+def correlation_table(correlation: pd.DataFrame) -> Table:
+    """Return the lower triangle of the fixed effects' correlations, under short names."""
+    names = [str(name) for name in correlation.index]
+    p = len(names)
+    texts = format_correlations(correlation.to_numpy().ravel(), 3)
+    labels, heads = abbreviate(names, 11), abbreviate(names, 6)
+    rows = tuple((labels[i], *(texts[i * p + j] if j < i else "" for j in range(p - 1))) for i in range(1, p))
+    return Table("Correlation of fixed effects", ("", *heads[:-1]), rows, left=True)
+
+
+def data_line(nobs: int, ngroups: pd.Series[int]) -> str:
+    """Return the numbers of rows and of levels."""
+    groups = "; ".join(f"{name}, {count}" for name, count in ngroups.items())
+    line = f"Number of obs: {nobs}, groups:  {groups}"
+    return line if len(line) <= TEXT_WIDTH else f"Number of obs: {nobs}, groups:\n{groups}"
+
+
+def _model_lines(formula: str, weights: str | None, offset: str | None) -> list[str]:
+    lines = [_wrapped(f"Formula: {formula}")]
+    if weights:
+        lines.append(f"Weights: {weights}")
+    if offset:
+        lines.append(f" Offset: {offset}")
+    return lines
+
+
+def _criterion_text(reml: bool, criteria: Mapping[str, float], decimals: int) -> str:
+    if reml:
+        value = criteria["reml_criterion"]
+        return f"REML criterion at convergence: {format_number(round(float(value), decimals))}"
+    return _named(list(_CRITERIA), _criterion_cells(criteria, decimals), gap=1)
+
+
+def _criterion_cells(criteria: Mapping[str, float], decimals: int) -> list[str]:
+    values = [float(criteria[key]) for key in _CRITERIA.values()]
+    return [*format_values([round(float(value), decimals) for value in values[:-1]]), str(int(values[-1]))]
+
+
+def _named(names: list[str], cells: list[str], gap: int = 2) -> str:
+    """Write values under their names in columns of equal width, as many to a line as there is room for."""
+    width = max(map(len, [*names, *cells]))
+    across = max(1, TEXT_WIDTH // (width + gap))
+    lines = []
+    for at in range(0, len(names), across):
+        for texts in (names, cells):
+            lines.append((" " * gap).join(text.rjust(width) for text in texts[at : at + across]))
+    return "\n".join(lines)
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, TEXT_WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
