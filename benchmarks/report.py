@@ -38,6 +38,11 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e6:.0f} µs"
 
 
+def ratio(value: float) -> str:
+    """Write a ratio with two digits."""
+    return f"{value:.0f}×" if value >= 10 else f"{value:.2g}×"
+
+
 def reference(peers: dict[str, Any], key: str) -> tuple[str, float]:
     """Return whose figure the others are compared with, and the figure."""
     for name in REFERENCES:
@@ -80,7 +85,7 @@ def times(entries: dict[str, dict[str, Any]]) -> str:
             elif name == chosen:
                 cells.append(f"**{duration(result['median'])}**")
             elif chosen:
-                cells.append(f"{duration(result['median'])} ({result['median'] / base:.2g}×)")
+                cells.append(f"{duration(result['median'])} ({ratio(result['median'] / base)})")
             else:
                 cells.append(duration(result["median"]))
         rows.append([MODELS[key].title, *cells])

@@ -140,11 +140,11 @@ def many_levels(seed: int = 4, rows: int = 1000) -> Parts:
 
 # Levels that meet much of a large dense matrix are eliminated by another route.
 LARGE_STRUCTURES: dict[str, Callable[[Parts], Design]] = {
-    "many crossed": lambda m: design(m.columns, 2, [term(m.cls, 0), term(m.h, 0, 2)], m.weights),
+    "many crossed": lambda m: design(m.columns, 2, [term(m.cls, 0, 1), term(m.h, 0, 2)], m.weights),
     "many crossed, slopes": lambda m: design(m.columns, 2, [term(m.cls, 0, 1), term(m.h, 0, 2), term(m.g, 0)]),
     "many crossed, nested": lambda m: design(m.columns, 2, [term(m.cls, 0, 1), term(m.sch, 0, 1), term(m.h, 0, 2)]),
     "many crossed, three deep": lambda m: design(
-        m.columns, 2, [term(m.cls, 0), term(m.sch, 0), term(m.dist, 1), term(m.h, 0, 2)]
+        m.columns, 2, [term(m.cls, 0, 1), term(m.sch, 0), term(m.dist, 1), term(m.h, 0, 2)]
     ),
 }
 

@@ -39,18 +39,26 @@ def test_lower_factor_of_singular_matrices(matrix, zero):
 @pytest.mark.parametrize(
     ("matrix", "expected"),
     [
-        ([[0.0, 0.0], [0.7, 0.0]], [[0.0, 0.0], [0.0, 0.7]]),
-        ([[0.0, 0.0], [0.3, 0.4]], [[0.0, 0.0], [0.0, 0.5]]),
-        ([[1.0, 0.0], [2.0, 0.0]], [[1.0, 0.0], [2.0, 0.0]]),
+        ([[1e-17, 0.0], [0.7, 0.0]], [[0.0, 0.0], [0.0, 0.7]]),
+        ([[1.0, 0.0], [2.0, 1e-17]], [[1.0, 0.0], [2.0, 0.0]]),
         ([[-1.0, 0.0], [2.0, -3.0]], [[1.0, 0.0], [-2.0, 3.0]]),
         ([[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]),
-        ([[2.0, 0, 0], [1.0, 0, 0], [3.0, 0.8, 0.6]], [[2.0, 0, 0], [1.0, 0, 0], [3.0, 0, 1.0]]),
+        ([[2.0, 0, 0], [1.0, 1e-17, 0], [3.0, 0.8, 0.6]], [[2.0, 0, 0], [1.0, 0, 0], [3.0, 0, 1.0]]),
     ],
 )
-def test_a_zero_pivot_is_exactly_zero(matrix, expected):
+def test_a_pivot_of_rounding_error_is_exactly_zero(matrix, expected):
+    # What stands under it is carried by the later columns.
     lower = lower_factor(np.array(matrix))
+    np.testing.assert_allclose(lower @ lower.T, np.array(matrix) @ np.array(matrix).T, rtol=1e-14, atol=1e-15)
     np.testing.assert_allclose(lower, expected, rtol=1e-14, atol=1e-15)
     np.testing.assert_array_equal(np.diag(lower) == 0.0, np.diag(expected) == 0.0)
+
+
+@pytest.mark.parametrize("matrix", [[[0.0, 0.0], [0.7, 0.0]], [[0.0, 0.0], [0.3, 0.4]]])
+def test_a_zero_pivot_with_something_under_it(matrix):
+    lower = lower_factor(np.array(matrix))
+    np.testing.assert_allclose(lower @ lower.T, np.array(matrix) @ np.array(matrix).T, rtol=1e-14)
+    assert lower[0, 0] == 0.0
 
 
 def test_a_perfect_correlation_survives_a_change_of_columns():

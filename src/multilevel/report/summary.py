@@ -259,7 +259,9 @@ def summarise(fit: LinearMixedModel, correlation: bool | None = None) -> Summary
 
     design, ending = fit._design, fit.convergence
     covariance = fit.vcov()
-    deviations = fit.standard_errors.to_numpy()
+    deviations = np.sqrt(np.diag(covariance))
+    correlations = covariance.to_numpy() / np.outer(deviations, deviations)
+    np.fill_diagonal(correlations, 1.0)
     shown = len(covariance) <= MAX_CORRELATIONS if correlation is None else bool(correlation)
     quantiles = quantile_summary(fit._residual_values("scaled"))
     return Summary(
@@ -282,7 +284,7 @@ def summarise(fit: LinearMixedModel, correlation: bool | None = None) -> Summary
         coefficients=coefficient_table(fit),
         components=fit.varcorr(),
         theta=fit.theta,
-        correlation=covariance / np.outer(deviations, deviations),
+        correlation=pd.DataFrame(correlations, index=covariance.index, columns=covariance.columns),
         show_correlation=shown,
         scaled_residuals=pd.Series(quantiles, index=list(QUANTILE_LABELS), name="scaled_residuals"),
         dropped=fit.dropped_columns,
@@ -338,7 +340,7 @@ def problems(left_out: int, missing: Mapping[str, int], dropped: tuple[str, ...]
 def _ending(ending: Certificate) -> str:
     """Say how a fit ended in one line."""
     evaluations = "1 evaluation" if ending.evaluations == 1 else f"{ending.evaluations} evaluations"
-    facts = f"exact gradient {ending.gradient_norm:.1e}, still to gain {max(ending.expected_decrease, 0.0):.1e}"
+    facts = f"exact gradient {ending.gradient_norm:.1e}, gain left {max(ending.expected_decrease, 0.0):.1e}"
     if ending.converged:
         return f"Converged ({ending.optimizer}, {evaluations}): {facts}"
     return f"NOT CONVERGED ({ending.optimizer}, {evaluations}; {ending.message}): {facts}"

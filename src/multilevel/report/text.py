@@ -51,7 +51,8 @@ def summary_text(summary: Summary) -> str:
     else:
         parts.append("No fixed effects")
     if summary.show_correlation and len(summary.coefficients) > 1:
-        parts.append(f"Correlation of Fixed Effects:\n{correlation_table(summary.correlation).to_text(width=TEXT_WIDTH)}")
+        triangle = correlation_table(summary.correlation).to_text(width=TEXT_WIDTH)
+        parts.append(f"Correlation of Fixed Effects:\n{triangle}")
     parts.append("\n".join(_wrapped(note) for note in summary.notes))
     return "\n\n".join(parts)
 
@@ -60,11 +61,8 @@ def short_text(fit: LinearMixedModel) -> str:
     """Return a fit in short."""
     from multilevel.report.summary import fit_title, given, problems
 
-    criteria = (
-        {"reml_criterion": fit.reml_criterion}
-        if fit.reml
-        else {"aic": fit.aic, "bic": fit.bic, "loglik": fit.loglik, "deviance": fit.deviance, "df_residual": fit.df_residual}
-    )
+    names = ["reml_criterion"] if fit.reml else list(_CRITERIA.values())
+    criteria = {name: float(getattr(fit, name)) for name in names}
     lines = [
         fit_title(fit.reml),
         *_model_lines(str(fit.formula), given(fit, "weights"), given(fit, "offset")),
@@ -75,7 +73,10 @@ def short_text(fit: LinearMixedModel) -> str:
     ]
     fixed = fit.fixef
     if len(fixed):
-        lines += ["Fixed Effects:", _named(list(fixed.index), format_values(fixed.to_numpy(), DIGITS))]
+        lines += [
+            "Fixed Effects:",
+            _named(list(fixed.index), format_values(np.asarray(fixed, dtype=np.float64), DIGITS)),
+        ]
     else:
         lines.append("No fixed effects")
     notes = problems(fit.n_missing, fit._design.missing_by_column, fit.dropped_columns, fit.is_singular)
@@ -91,7 +92,7 @@ def residual_table(summary: Summary) -> Table:
 
 
 def _residual_cells(summary: Summary) -> list[str]:
-    return format_quantiles(summary.scaled_residuals.to_numpy(), DIGITS)
+    return format_quantiles(np.asarray(summary.scaled_residuals, dtype=np.float64), DIGITS)
 
 
 def criterion_table(summary: Summary) -> Table:

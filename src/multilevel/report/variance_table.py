@@ -49,7 +49,7 @@ def variance_table(components: VarianceComponents, variances: bool = True, digit
 
 
 def _labels(groups: list[str]) -> list[str]:
-    """Number the later terms of a grouping factor, as ``subject.1``."""
+    """Return the groups, with a number to the later terms of each: ``subject.1``."""
     seen: dict[str, int] = {}
     labels = []
     for group in groups:
