@@ -158,12 +158,15 @@ def thetas(objective: Objective, seed: int = 5) -> np.ndarray:
     """Return covariance parameters that are neither small nor large."""
     rng = np.random.default_rng(seed)
     parameters = objective.products.plan.parameters
-    return np.concatenate([
-        t.structure.parameters(
-            np.tril(rng.uniform(-0.7, 0.7, (t.structure.size,) * 2), -1) + np.diag(rng.uniform(0.3, 1.2, t.structure.size))
-        )
-        for t in parameters.terms
-    ])
+    return np.concatenate(
+        [
+            t.structure.parameters(
+                np.tril(rng.uniform(-0.7, 0.7, (t.structure.size,) * 2), -1)
+                + np.diag(rng.uniform(0.3, 1.2, t.structure.size))
+            )
+            for t in parameters.terms
+        ]
+    )
 
 
 # ---- random structures -------------------------------------------------------------------------------------------------

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import small_models as sm
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import multilevel as ml
+import small_models as sm
 from multilevel.engine.columns import column_moments
 
 
@@ -56,11 +56,11 @@ def allowed(formula, change):
 
 
 @pytest.mark.parametrize("reml", [True, False], ids=["reml", "ml"])
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize(
+    ("formula", "change"),
+    [(formula, name) for formula in FORMULAS for name in CHANGES if allowed(formula, CHANGES[name])],
+)
 def test_units_do_not_matter(formula, change, reml):
-    if not allowed(formula, CHANGES[change]):
-        pytest.skip("another model")
     frame = simulated()
     plain = ml.lmer(formula, frame, reml=reml)
     moved = ml.lmer(formula, changed(frame, CHANGES[change]), reml=reml)
@@ -70,9 +70,7 @@ def test_units_do_not_matter(formula, change, reml):
     slopes = [name for name in plain.fixef.index if name != "(Intercept)"]
     unit = np.array([CHANGES[change].get(name, (0.0, 1.0))[1] for name in slopes])
     np.testing.assert_allclose(moved.fixef[slopes] * unit / stretch, plain.fixef[slopes], rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(
-        moved.standard_errors[slopes] * unit / stretch, plain.standard_errors[slopes], rtol=1e-7
-    )
+    np.testing.assert_allclose(moved.standard_errors[slopes] * unit / stretch, plain.standard_errors[slopes], rtol=1e-7)
     np.testing.assert_allclose(moved.fitted() / stretch, plain.fitted(), rtol=0, atol=2e-6)
     # The criterion changes by what the units say.
     df = plain.nobs - (len(plain.fixef) if reml else 0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import small_models as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import small_models as sm
 from multilevel.engine.blocked import conditional_covariances, fixed_scores
 from multilevel.engine.fit import finish
 from multilevel.errors import DataError
@@ -24,7 +24,9 @@ def problem(name, reml):
 def boundaries(objective, phi):
     """Return points with zero pivots: each diagonal element of λ alone, and all of them."""
     parameters = objective.products.plan.parameters
-    pivots = np.flatnonzero(np.concatenate([t.structure.parameters(np.eye(t.structure.size)) for t in parameters.terms]))
+    pivots = np.flatnonzero(
+        np.concatenate([t.structure.parameters(np.eye(t.structure.size)) for t in parameters.terms])
+    )
     for zero in [*([at] for at in pivots), list(pivots)]:
         point = phi.copy()
         point[zero] = 0.0
@@ -162,7 +164,9 @@ def test_average_information(name, reml):
     assert average.value == exact.value
     scale = max(1.0, float(np.abs(exact.gradient).max()))
     np.testing.assert_allclose(average.gradient, exact.gradient, rtol=0, atol=1e-10 * scale)
-    np.testing.assert_allclose(average.hessian, average.hessian.T, rtol=0, atol=1e-10 * float(np.abs(average.hessian).max()))
+    np.testing.assert_allclose(
+        average.hessian, average.hessian.T, rtol=0, atol=1e-10 * float(np.abs(average.hessian).max())
+    )
 
 
 @pytest.mark.parametrize("name", sm.LARGE_STRUCTURES)
@@ -241,7 +245,9 @@ def test_fixed_scores(name):
     phi = plan.parameters.from_user(sm.thetas(objective))
     inverse = np.linalg.inv(sm.dense_covariance(given_design, plan, plan.parameters.to_user(phi)))
     X = (given_design.X - products.fixed.shift) * products.fixed.scale
-    solved = inverse @ X @ np.linalg.inv(X.T @ inverse @ X) if given_design.n_fixed else np.zeros((given_design.nobs, 0))
+    solved = (
+        inverse @ X @ np.linalg.inv(X.T @ inverse @ X) if given_design.n_fixed else np.zeros((given_design.nobs, 0))
+    )
     parts = [z.T @ solved for _, z, _ in engine_terms(given_design, objective, phi)]
     chain, dense = fixed_scores(objective.factorise(phi))
     expected = np.concatenate(parts)

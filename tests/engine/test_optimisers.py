@@ -7,10 +7,10 @@ import warnings
 
 import numpy as np
 import pytest
-import reference_cases as rc
-import small_models as sm
 
 import multilevel as ml
+import reference_cases as rc
+import small_models as sm
 from multilevel.engine.control import NLOPT_METHODS, SCIPY_METHODS
 from multilevel.engine.fit import fit_products
 from multilevel.engine.newton import expected_decrease, minimise, smallest_curvature, trust_region_step

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import small_models as sm
 
+import small_models as sm
 from multilevel.engine import products
 from multilevel.engine.columns import column_moments
 from multilevel.engine.plan import make_plan

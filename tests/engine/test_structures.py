@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import small_models as sm
 
+import small_models as sm
 from multilevel.engine.structures import Diagonal, Unstructured, structure_of
 
 STRUCTURES = [*(Unstructured(k) for k in (1, 2, 3, 4)), *(Diagonal(k) for k in (1, 2, 3))]

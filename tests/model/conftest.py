@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-import reference_cases as rc
 
 import multilevel as ml
+import reference_cases as rc
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import reference_cases as rc
 
 import multilevel as ml
+import reference_cases as rc
 
 CASES = rc.cases()
 

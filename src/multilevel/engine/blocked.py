@@ -273,12 +273,12 @@ def chain_scores(factor: BlockedFactor) -> tuple[FloatArray, FloatArray]:
     return scores[:, 0], effects[:, 0]
 
 
-def sensitivity(factor: BlockedFactor, reml: bool) -> Sensitivity:
-    """Return ∂d/∂Ψ of every block, exactly."""
+def sensitivity(factor: BlockedFactor, reml: bool, *, log_only: bool = False) -> Sensitivity:
+    """Return ∂d/∂Ψ of every block, exactly; with `log_only` that of the log-determinants alone."""
     products = factor.products
     q, p = products.n_dense, products.n_fixed
     order = q + p
-    c = factor.residual_df(reml) / factor.rss
+    c = 0.0 if log_only else factor.residual_df(reml) / factor.rss
     inverse = dense_inverse(factor, reml)
     bar_dense = np.zeros((order + 1, order + 1))
     filled = inverse.shape[0]
@@ -478,7 +478,7 @@ def quadratic_products(factor: BlockedFactor, chain_vectors: FloatArray, dense_v
 
 
 def single_factor_derivatives(
-    factor: BlockedFactor, reml: bool, directions: FloatArray
+    factor: BlockedFactor, reml: bool, directions: FloatArray, *, log_only: bool = False
 ) -> tuple[FloatArray, FloatArray]:
     """Return ∂d/∂Ψ and the part of the Hessian that is not linear in Ψ, for a model with one grouping factor.
 
@@ -491,7 +491,7 @@ def single_factor_derivatives(
     fixed_inverse = np.ascontiguousarray(dense_inverse(factor, True))
     mirror_lower(fixed_inverse)
     log_part = fixed_inverse if reml else np.zeros((p, p))
-    c = factor.residual_df(reml) / factor.rss
+    c = 0.0 if log_only else factor.residual_df(reml) / factor.rss
     bar, gg = np.zeros((k, k)), np.zeros((k, k))
     tensor, s_sum, g_sum = np.zeros((k, k, k, k)), np.zeros((k, k, p, p)), np.zeros((k, k, p))
     single_factor_sums(
@@ -529,7 +529,13 @@ def single_factor_derivatives(
 
 
 def hessian_by_direction(
-    factor: BlockedFactor, found: Sensitivity, reml: bool, blocks: list[int], directions: list[FloatArray]
+    factor: BlockedFactor,
+    found: Sensitivity,
+    reml: bool,
+    blocks: list[int],
+    directions: list[FloatArray],
+    *,
+    log_only: bool = False,
 ) -> FloatArray:
     """Return the same matrix as `single_factor_derivatives` for any plan, by differentiating both passes.
 
@@ -543,11 +549,13 @@ def hessian_by_direction(
         The block in which each direction lies.
     directions
         D_a, the derivative of that block's Ψ.
+    log_only
+        Whether only the log-determinants are differentiated; `found` must be of the same kind.
     """
     products = factor.products
     plan, layout = products.plan, products.layout
     depth, q, order = plan.depth, products.n_dense, factor.cholesky.shape[0]
-    c = factor.residual_df(reml) / factor.rss
+    c = 0.0 if log_only else factor.residual_df(reml) / factor.rss
     m = len(directions)
     s_full = full_dense(factor)
     e = factor.coefficients

@@ -46,7 +46,7 @@ def _tables(summary: Summary) -> list[tuple[Table, str]]:
     """Return the tables in their order, each with the line below it."""
     fixed, starred = coefficient_cells(summary.coefficients)
     found = [
-        (criterion_table(summary), ""),
+        *([] if summary.reml else [(criterion_table(summary), "")]),
         (residual_table(summary), ""),
         (variance_table(summary.components, digits=DIGITS), " ".join(data_line(summary.nobs, summary.ngroups).split())),
     ]
@@ -58,7 +58,10 @@ def _tables(summary: Summary) -> list[tuple[Table, str]]:
 
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
+    """Return what is said in a line of its own."""
     facts = [("Formula", summary.formula), ("Weights", summary.weights), ("Offset", summary.offset)]
+    if summary.reml:
+        facts.append(tuple(criterion_line(True, summary.criteria, 1).split(": ")))
     return [(name, value) for name, value in facts if value]
 
 

@@ -13,6 +13,7 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$", "σ": r"$\sigma$",
 }  # fmt: skip
+_STARS = frozenset({"***", "**", "*", "."})
 _MARKDOWN = {mark: f"\\{mark}" for mark in "\\|*_`<>[]"}
 
 
@@ -95,7 +96,7 @@ class Table:
                 if c < self.labels and text:
                     cells.append(f'<th scope="row" class="name">{text}</th>')
                 else:
-                    cells.append(f"<td>{text}</td>")
+                    cells.append(f'<td class="stars">{text}</td>' if text in _STARS else f"<td>{text}</td>")
             body.append(f"<tr>{''.join(cells)}</tr>")
         return (
             f"<table>\n<caption>{html.escape(self.caption)}</caption>\n<thead><tr>{''.join(heads)}</tr></thead>\n"

@@ -39,7 +39,7 @@ def summary_text(summary: Summary) -> str:
     """Return the whole summary."""
     parts = [
         "\n".join([summary.title, *_model_lines(summary.formula, summary.weights, summary.offset)]),
-        _criterion_text(summary.reml, summary.criteria, decimals=1),
+        criterion_line(summary.reml, summary.criteria, decimals=1),
         f"Scaled residuals:\n{_named(list(QUANTILE_LABELS), _residual_cells(summary), gap=1)}",
         f"Random effects:\n{variance_table(summary.components, digits=DIGITS)}\n"
         f"{data_line(summary.nobs, summary.ngroups)}",
@@ -66,7 +66,7 @@ def short_text(fit: LinearMixedModel) -> str:
     lines = [
         fit_title(fit.reml),
         *_model_lines(str(fit.formula), given(fit, "weights"), given(fit, "offset")),
-        _criterion_text(fit.reml, criteria, decimals=DIGITS),
+        criterion_line(fit.reml, criteria, decimals=DIGITS),
         "Random effects:",
         variance_table(fit.varcorr(), variances=False, digits=DIGITS).to_text(),
         data_line(fit.nobs, fit.ngroups),
@@ -96,10 +96,7 @@ def _residual_cells(summary: Summary) -> list[str]:
 
 
 def criterion_table(summary: Summary) -> Table:
-    """Return the criterion, or the criteria of a likelihood fit."""
-    if summary.reml:
-        value = round(float(summary.criteria["reml_criterion"]), 1)
-        return Table("Criterion", ("REML criterion",), ((format_number(value),),), labels=0)
+    """Return the criteria of a likelihood fit."""
     return Table("Criteria", tuple(_CRITERIA), (tuple(_criterion_cells(summary.criteria, 1)),), labels=0)
 
 
@@ -150,7 +147,8 @@ def _model_lines(formula: str, weights: str | None, offset: str | None) -> list[
     return lines
 
 
-def _criterion_text(reml: bool, criteria: Mapping[str, float], decimals: int) -> str:
+def criterion_line(reml: bool, criteria: Mapping[str, float], decimals: int) -> str:
+    """Return the REML criterion, or the criteria of a likelihood fit under their names."""
     if reml:
         value = criteria["reml_criterion"]
         return f"REML criterion at convergence: {format_number(round(float(value), decimals))}"
