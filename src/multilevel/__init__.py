@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         UnknownColumnError,
     )
     from multilevel.formula.grammar import Formula, find_bars, no_bars, parse_formula
+    from multilevel.inference.contrasts import contrast_test
     from multilevel.model.fitted import LinearMixedModel
     from multilevel.model.lmer import lmer
     from multilevel.model.random_effects import RandomEffects
@@ -58,6 +59,7 @@ _HOME = {
     "Summary": "report.summary",
     "UnknownColumnError": "errors",
     "VarianceComponents": "model.variance_components",
+    "contrast_test": "inference.contrasts",
     "dataset_names": "data.datasets",
     "describe_dataset": "data.datasets",
     "find_bars": "formula.grammar",
@@ -87,6 +89,7 @@ __all__ = [
     "UnknownColumnError",
     "VarianceComponents",
     "__version__",
+    "contrast_test",
     "dataset_names",
     "describe_dataset",
     "find_bars",

@@ -105,7 +105,7 @@ def test_a_constant_response_level_costs_no_digits():
 )
 def test_moments(columns, weighted):
     weights = np.linspace(0.5, 2.0, 12) if weighted else None
-    moments = column_moments(np.asfortranarray(columns), weights)
+    moments = column_moments(np.asfortranarray(columns), np.empty(0) if weights is None else weights)
     mean = np.average(columns, axis=0, weights=weights)
     spread = np.sqrt(np.average((columns - mean) ** 2, axis=0, weights=weights))
     np.testing.assert_allclose(moments.mean, mean, rtol=1e-12, atol=1e-10)
@@ -115,13 +115,13 @@ def test_moments(columns, weighted):
 
 def test_moments_far_from_zero():
     column = np.asfortranarray((1e9 + np.arange(1000.0) / 1000.0)[:, None])
-    moments = column_moments(column, None)
+    moments = column_moments(column, np.empty(0))
     assert moments.spread[0] == pytest.approx(np.std(np.arange(1000.0) / 1000.0), rel=1e-6)
 
 
 def test_scaling_maps_back_and_forth():
     m = sm.parts()
-    moments = column_moments(m.columns, None)
+    moments = column_moments(m.columns, np.empty(0))
     for places, centre in [((0, 1, 2), True), ((1, 0), True), ((1, 2), True), ((0, 1, 2), False)]:
         scaling = moments.scaling(places, centre)
         np.testing.assert_allclose(scaling.to_user() @ scaling.to_engine(), np.eye(len(places)), atol=1e-12)
@@ -132,7 +132,7 @@ def test_scaling_maps_back_and_forth():
         assert (scaling.constant >= 0) == (centre and 0 in places)
     # A column of zeros has no size; a constant other than one carries no shifts.
     columns = np.column_stack([np.full(5, 2.0), np.arange(5.0), np.zeros(5)])
-    scaling = column_moments(columns, None).scaling((0, 1, 2), True)
+    scaling = column_moments(columns, np.empty(0)).scaling((0, 1, 2), True)
     assert scaling.constant == -1
     np.testing.assert_array_equal(scaling.shift, 0.0)
     assert scaling.scale[2] == 1.0

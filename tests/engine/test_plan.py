@@ -12,8 +12,9 @@ from multilevel.engine.plan import make_plan
 from multilevel.errors import DataError
 
 
-def plan_of(given, **changes):
-    return make_plan(given, column_moments(given.columns, given.weights), **changes)
+def plan_of(given):
+    weights = np.empty(0) if given.weights is None else given.weights
+    return make_plan(given, column_moments(given.columns, weights))
 
 
 def names(blocks):

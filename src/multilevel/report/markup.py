@@ -11,6 +11,7 @@ from multilevel.report.text import (
     DIGITS,
     coefficient_cells,
     correlation_table,
+    criterion_line,
     criterion_table,
     data_line,
     residual_table,
@@ -61,7 +62,8 @@ def _facts(summary: Summary) -> list[tuple[str, str]]:
     """Return what is said in a line of its own."""
     facts = [("Formula", summary.formula), ("Weights", summary.weights), ("Offset", summary.offset)]
     if summary.reml:
-        facts.append(tuple(criterion_line(True, summary.criteria, 1).split(": ")))
+        name, value = criterion_line(True, summary.criteria, 1).split(": ")
+        facts.append((name, value))
     return [(name, value) for name, value in facts if value]
 
 

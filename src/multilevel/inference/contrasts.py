@@ -1,0 +1,150 @@
+"""Tests of contrasts of the fixed effects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.errors import DataError
+from multilevel.inference.degrees_of_freedom import DdfName, InferenceBasis, inference_basis
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from multilevel.model.fitted import LinearMixedModel
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def contrast_rows(fit: LinearMixedModel, contrasts: Any) -> tuple[FloatArray, list[str]]:
+    """Return contrasts as a matrix with a column for each fixed effect, and a name for each row.
+
+    A mapping or a Series gives weights by coefficient name; a list of those gives several rows; a DataFrame has coefficient
+    names as columns; an array has a column for each fixed effect.
+    """
+    import pandas as pd
+
+    names = list(fit.fixef.index)
+    if isinstance(contrasts, dict | pd.Series):
+        contrasts = [contrasts]
+    if isinstance(contrasts, pd.DataFrame):
+        labels = [str(label) for label in contrasts.index]
+        contrasts = [row for _, row in contrasts.iterrows()]
+    else:
+        labels = []
+    if isinstance(contrasts, list | tuple) and contrasts and isinstance(contrasts[0], dict | pd.Series):
+        rows = np.zeros((len(contrasts), len(names)))
+        for r, weights in enumerate(contrasts):
+            for name, weight in dict(weights).items():
+                if name not in names:
+                    raise DataError(
+                        f"A contrast names the coefficient {name!r}, which the model does not have; it has {', '.join(names)}."
+                    )
+                rows[r, names.index(name)] = float(weight)
+    else:
+        rows = np.atleast_2d(np.asarray(contrasts, dtype=np.float64))
+        if rows.ndim != 2 or rows.shape[1] != len(names):
+            raise DataError(
+                f"The contrasts have {rows.shape[-1]} columns; they need one for each of the {len(names)} fixed effects."
+            )
+    return rows, labels or [f"contrast {r + 1}" for r in range(len(rows))]
+
+
+def contrast_test(
+    fit: LinearMixedModel,
+    contrasts: Any,
+    *,
+    rhs: Any = 0.0,
+    ddf: DdfName = "satterthwaite",
+    joint: bool = False,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Test contrasts of the fixed effects, Lβ = rhs.
+
+    Parameters
+    ----------
+    fit : LinearMixedModel
+        The fitted model.
+    contrasts : array_like, mapping, DataFrame
+        L: a row of weights for each contrast, with a column for each fixed effect; or weights by coefficient name.
+    rhs : float or array_like
+        The values under the null hypothesis.
+    ddf : {"satterthwaite", "kenward-roger", "residual", "asymptotic"}
+        How the denominator degrees of freedom are found; Kenward and Roger's method adjusts the standard errors too.
+    joint : bool
+        False: a t test for each row. True: one F test that all hold.
+    level : float
+        Confidence level of the intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Row by row ``estimate``, ``std_error``, ``statistic``, ``df``, ``p_value``, ``conf_low``, ``conf_high``; or, with
+        ``joint``, one row with ``statistic``, ``df_numerator``, ``df_denominator``, ``p_value``.
+
+    Raises
+    ------
+    DataError
+        A contrast does not fit the coefficients.
+    ControlError
+        The method is not known or does not apply.
+
+    Notes
+    -----
+    Agrees with ``contest`` of R's lmerTest and ``KRmodcomp`` of pbkrtest.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> fit = ml.lmer("Reaction ~ Days + (Days | Subject)", ml.load_dataset("sleepstudy"))
+    >>> ml.contrast_test(fit, {"Days": 1}, ddf="kenward-roger")[["estimate", "df"]].round(2).values.tolist()
+    [[10.47, 17.0]]
+    """
+    import pandas as pd
+
+    rows, labels = contrast_rows(fit, contrasts)
+    basis = inference_basis(fit, ddf)
+    above = rows @ fit.fixef.to_numpy() - np.broadcast_to(np.asarray(rhs, dtype=np.float64), len(rows))
+    if joint:
+        found = basis.f_test(rows, above)
+        return pd.DataFrame(
+            {
+                "statistic": [found.statistic],
+                "df_numerator": [found.df_numerator],
+                "df_denominator": [found.df_denominator],
+                "p_value": [found.p_value],
+            },
+            index=["joint"],
+        )
+    table = t_table(basis, rows, rows @ fit.fixef.to_numpy(), above, level)
+    table.index = pd.Index(labels)
+    return table
+
+
+def t_table(
+    basis: InferenceBasis, rows: FloatArray, estimates: FloatArray, above: FloatArray, level: float
+) -> pd.DataFrame:
+    """Return estimates, standard errors, t tests and intervals of contrasts."""
+    import pandas as pd
+    from scipy.special import ndtri, stdtr, stdtrit
+
+    errors = np.sqrt(np.einsum("ri,ij,rj->r", rows, basis.vcov, rows))
+    df = np.array([basis.degrees_of_freedom(row) for row in rows])
+    statistic = above / errors
+    p_value = 2.0 * stdtr(df, -np.abs(statistic))
+    half = np.where(
+        np.isfinite(df), stdtrit(np.where(np.isfinite(df), df, 1.0), 0.5 + level / 2), ndtri(0.5 + level / 2)
+    )
+    return pd.DataFrame(
+        {
+            "estimate": estimates,
+            "std_error": errors,
+            "statistic": statistic,
+            "df": df,
+            "p_value": p_value,
+            "conf_low": estimates - half * errors,
+            "conf_high": estimates + half * errors,
+        }
+    )

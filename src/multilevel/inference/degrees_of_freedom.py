@@ -1,0 +1,178 @@
+"""Denominator degrees of freedom by name, behind one interface.
+
+A basis holds the covariance matrix of the fixed effects that a method tests with and answers two questions about contrasts: the
+degrees of freedom of one, and the F test of several.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.errors import ControlError
+from multilevel.inference.kenward_roger import KenwardRogerModel, kenward_roger_model
+from multilevel.inference.satterthwaite import SatterthwaiteModel, satterthwaite_model
+
+if TYPE_CHECKING:
+    from multilevel.model.fitted import LinearMixedModel
+
+FloatArray = npt.NDArray[np.float64]
+DdfName = Literal["satterthwaite", "kenward-roger", "residual", "asymptotic"]
+
+METHODS = ("satterthwaite", "kenward-roger", "residual", "asymptotic")
+
+
+@dataclass(frozen=True, slots=True)
+class FTest:
+    """An F test: its statistic, its two degrees of freedom (numerator: the rank of the contrasts), and λ of Kenward and Roger."""
+
+    statistic: float
+    df_numerator: int
+    df_denominator: float
+    scaling: float = 1.0
+
+    @property
+    def p_value(self) -> float:
+        """Probability of a larger statistic."""
+        from scipy.special import chdtrc, fdtrc
+
+        if self.df_numerator == 0:
+            return float("nan")
+        if np.isinf(self.df_denominator):
+            return float(chdtrc(self.df_numerator, self.statistic * self.df_numerator))
+        return float(fdtrc(self.df_numerator, self.df_denominator, self.statistic))
+
+
+class InferenceBasis(Protocol):
+    """What the tests ask of a method."""
+
+    @property
+    def vcov(self) -> FloatArray:
+        """Covariance matrix of the fixed effects that the method tests with."""
+
+    def degrees_of_freedom(self, contrast: FloatArray) -> float:
+        """Return the degrees of freedom of one contrast, shape (p,)."""
+
+    def f_test(self, contrasts: FloatArray, estimates: FloatArray) -> FTest:
+        """Return the F test that contrasts (q × p), estimated at `estimates` (q) above their null values, are all zero."""
+
+
+def independent_rows(contrasts: FloatArray, vcov: FloatArray, estimates: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return uncorrelated combinations of contrasts, divided by their standard errors, and their t statistics.
+
+    Contrasts that others determine are left out, so that the number of rows returned is the rank.
+    """
+    values, vectors = np.linalg.eigh(contrasts @ vcov @ contrasts.T)
+    keep = values > max(float(values[-1]), 0.0) * 1e-10
+    rotation = vectors[:, keep] / np.sqrt(values[keep])
+    return rotation.T @ contrasts, rotation.T @ estimates
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SatterthwaiteBasis:
+    """Satterthwaite's method; several contrasts as Fai & Cornelius (1996)."""
+
+    model: SatterthwaiteModel
+
+    @property
+    def vcov(self) -> FloatArray:
+        """σ²(XᵀV⁻¹X)⁻¹."""
+        return self.model.vcov
+
+    def degrees_of_freedom(self, contrast: FloatArray) -> float:
+        """Return the degrees of freedom of one contrast."""
+        return self.model.degrees_of_freedom(contrast)
+
+    def f_test(self, contrasts: FloatArray, estimates: FloatArray) -> FTest:
+        """Return the F test, its degrees of freedom from the expectation of a sum of squared t statistics."""
+        rows, t = independent_rows(contrasts, self.vcov, estimates)
+        q = len(t)
+        if q == 0:
+            return FTest(float("nan"), 0, float("nan"))
+        df = np.array([self.degrees_of_freedom(row) for row in rows])
+        statistic = float((t * t).sum()) / q
+        if q == 1 or df.max() - df.min() <= 1e-8 * df.min():
+            return FTest(statistic, q, float(df.min()))
+        if (df <= 2.0).any():
+            # A squared t with two degrees of freedom or fewer has no expectation.
+            return FTest(statistic, q, 2.0)
+        expectation = float(np.where(np.isfinite(df), df / (df - 2.0), 1.0).sum())
+        return FTest(statistic, q, 2.0 * expectation / (expectation - q))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KenwardRogerBasis:
+    """Kenward & Roger (1997): adjusted covariance, scaled F."""
+
+    model: KenwardRogerModel
+
+    @property
+    def vcov(self) -> FloatArray:
+        """The adjusted covariance matrix."""
+        return self.model.adjusted
+
+    def degrees_of_freedom(self, contrast: FloatArray) -> float:
+        """Return the degrees of freedom of one contrast."""
+        return self.model.test(contrast[None, :])[1]
+
+    def f_test(self, contrasts: FloatArray, estimates: FloatArray) -> FTest:
+        """Return the scaled F test."""
+        rows, t = independent_rows(contrasts, self.vcov, estimates)
+        if len(t) == 0:
+            return FTest(float("nan"), 0, float("nan"))
+        scaling, df = self.model.test(rows)
+        return FTest(scaling * float((t * t).sum()) / len(t), len(t), df, scaling)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FixedBasis:
+    """The same degrees of freedom for every contrast: n − p, or infinite."""
+
+    vcov: FloatArray
+    df: float
+
+    def degrees_of_freedom(self, contrast: FloatArray) -> float:  # noqa: ARG002
+        """Return the degrees of freedom."""
+        return self.df
+
+    def f_test(self, contrasts: FloatArray, estimates: FloatArray) -> FTest:
+        """Return the F test."""
+        _, t = independent_rows(contrasts, self.vcov, estimates)
+        return FTest(float((t * t).sum()) / max(len(t), 1), len(t), self.df)
+
+
+def inference_basis(fit: LinearMixedModel, ddf: str) -> InferenceBasis:
+    """Return the basis of a method, worked out once for each fit.
+
+    Parameters
+    ----------
+    fit
+        The fitted model.
+    ddf
+        ``"satterthwaite"``, ``"kenward-roger"``, ``"residual"`` (n − p) or ``"asymptotic"`` (infinite).
+
+    Raises
+    ------
+    ControlError
+        The method is none of these, or is Kenward and Roger's and the fit is not by REML.
+    """
+    if ddf not in METHODS:
+        raise ControlError(f"ddf must be one of {', '.join(repr(m) for m in METHODS)}, not {ddf!r}.")
+    if ddf == "kenward-roger" and not fit.reml:
+        raise ControlError(
+            "Kenward and Roger's method adjusts a REML fit and this one is by maximum likelihood; use fit.update(reml=True)."
+        )
+    kept: dict[str, InferenceBasis] = fit.__dict__.setdefault("_test_bases", {})
+    if ddf not in kept:
+        engine = fit._engine
+        if ddf == "satterthwaite":
+            kept[ddf] = SatterthwaiteBasis(satterthwaite_model(engine))
+        elif ddf == "kenward-roger":
+            kept[ddf] = KenwardRogerBasis(kenward_roger_model(engine))
+        else:
+            df = float(fit.nobs - len(engine.beta)) if ddf == "residual" else float("inf")
+            kept[ddf] = FixedBasis(engine.sigma**2 * engine.unscaled_vcov, df)
+    return kept[ddf]

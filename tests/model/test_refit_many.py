@@ -1,0 +1,90 @@
+"""Many responses, one design: each row is the fit of its response."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import small_models as sm
+
+import multilevel as ml
+import reference_cases as rc
+from multilevel.engine.fit import fit_products
+from multilevel.engine.products import cross_products_of
+from multilevel.engine.refit import refit_all
+
+
+def simulated(fit, rows, seed=6):
+    """Return responses around the fitted values, and some without any variance between groups."""
+    rng = np.random.default_rng(seed)
+    noise = fit.sigma * rng.normal(size=(rows, fit.nobs))
+    centre = np.where(np.arange(rows)[:, None] % 3 < 2, fit.fitted().to_numpy(), float(fit.fitted().mean()))
+    return (centre + noise) * np.where(np.arange(rows) % 4 == 3, 1e6, 1.0)[:, None]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_row_is_a_refit(any_fit, threads):
+    responses = simulated(any_fit, 7)
+    found = any_fit.refit_many(responses, threads=threads)
+    assert list(found.columns) == [*any_fit.fixef.index, *any_fit.theta.index, "sigma", "criterion", "converged"]
+    assert found["converged"].all()
+    for row, response in enumerate(responses):
+        single = any_fit.refit(response)
+        assert found["criterion"][row] == pytest.approx(single._engine.criterion, rel=1e-9)
+        assert found["sigma"][row] == pytest.approx(single.sigma, rel=2e-5)
+        se = single.standard_errors
+        np.testing.assert_array_less(np.abs(found.loc[row, list(se.index)].astype(float) - single.fixef), 2e-4 * se)
+        theta = found.loc[row, list(single.theta.index)].to_numpy(dtype=float)
+        scale = max(1.0, float(np.abs(single.theta).max()))
+        np.testing.assert_allclose(theta, single.theta, rtol=0, atol=2e-4 * scale)
+
+
+@pytest.mark.parametrize("reml", [True, False], ids=["reml", "ml"])
+@pytest.mark.parametrize("name", sm.STRUCTURES)
+def test_small_models(name, reml):
+    given = sm.STRUCTURES[name](sm.parts())
+    fit = fit_products(cross_products_of(given), reml, ml.LmerControl())
+    rng = np.random.default_rng(11)
+    responses = given.y + rng.normal(size=(3, given.nobs)) * np.array([[0.1], [1.0], [5.0]])
+    found = refit_all(fit, given, responses, ml.LmerControl(), 1)
+    assert found.converged.all()
+    for row, response in enumerate(responses):
+        single = fit_products(cross_products_of(sm.with_response(given, response)), reml, ml.LmerControl())
+        assert found.criterion[row] == pytest.approx(single.criterion, rel=1e-9, abs=1e-7)
+        assert found.sigma[row] == pytest.approx(single.sigma, rel=1e-4)
+        np.testing.assert_allclose(found.beta[row], single.beta, rtol=1e-4, atol=1e-4)
+
+
+def test_variances_of_zero_are_exactly_zero():
+    fit = rc.fit("dyestuff_reml")
+    second = ml.load_dataset("Dyestuff2")["Yield"]
+    found = fit.refit_many([fit.get_me("y"), second])
+    assert found["Batch.(Intercept)"][0] == pytest.approx(fit.theta.iloc[0], rel=1e-6)
+    assert found["Batch.(Intercept)"][1] == 0.0
+    assert found["criterion"][1] == pytest.approx(rc.cases()["dyestuff2_reml"]["criterion"], rel=1e-10)
+    # From a fit on the boundary the way back is open.
+    back = rc.fit("dyestuff2_reml").refit_many([fit.get_me("y")])
+    assert back["Batch.(Intercept)"][0] == pytest.approx(fit.theta.iloc[0], rel=1e-6)
+
+
+def test_responses_are_checked(sleep):
+    with pytest.raises(ml.DataError, match="180"):
+        sleep.refit_many(np.ones((2, 7)))
+    bad = np.tile(sleep.get_me("y"), (2, 1))
+    bad[1, 3] = np.inf
+    with pytest.raises(ml.DataError, match="finite"):
+        sleep.refit_many(bad)
+
+
+def test_the_fit_itself_does_not_change(sleep):
+    before = sleep.fitted()
+    sleep.refit_many([2.0 * sleep.get_me("y")])
+    np.testing.assert_array_equal(sleep.fitted(), before)
+    np.testing.assert_array_equal(sleep.get_me("y"), ml.load_dataset("sleepstudy")["Reaction"])
+
+
+def test_a_limit_of_evaluations_shows(sleep):
+    with pytest.warns(ml.ConvergenceWarning):
+        limited = sleep.update(control=ml.LmerControl(max_evaluations=1))
+    with pytest.warns(ml.ConvergenceWarning):
+        found = limited.refit_many([limited.get_me("y")])
+    assert not found["converged"].any()

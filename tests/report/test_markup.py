@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import warnings
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+import reference_cases as rc
+from stored import check_expected
+
+import multilevel as ml
+from multilevel.report.markup import _code
+from multilevel.report.tables import Table, escape_latex, escape_markdown
+
+VOID = {"meta"}
+
+
+class Reader(HTMLParser):
+    """Checks that tags are closed in order, and keeps what a test wants to see."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.data = [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.data.append(data)
+
+
+@pytest.fixture
+def awkward():
+    data = pd.DataFrame(ml.load_dataset("sleepstudy")).rename(columns={"Days": "a|b_<c>&"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ml.lmer("Reaction ~ `a|b_<c>&` + (1 | Subject)", data).summary()
+
+
+def test_html_is_well_formed_and_accessible():
+    summary = rc.fit("scenario_4_model_5_reml").summary()
+    text = summary._repr_html_()
+    assert text == summary.to_html()
+    reader = Reader(text)
+    tags = [tag for tag, _ in reader.tags]
+    assert tags.count("table") == tags.count("caption") == 4
+    assert all("scope" in attrs for tag, attrs in reader.tags if tag == "th")
+    heads = [attrs for tag, attrs in reader.tags if attrs.get("scope") == "colgroup"]
+    assert [attrs["colspan"] for attrs in heads] == ["2"]  # the p-value and its stars
+    assert "color: #" not in text
+    assert "background: transparent" in text
+
+
+def test_every_row_has_as_many_cells_as_the_head():
+    for name in ("five_slopes_reml", "sleepstudy_ml"):
+        for part in rc.fit(name).summary().to_html().split("<table>")[1:]:
+            head, *rows = part.split("</table>")[0].split("<tr>")[1:]
+            spans = [int(attrs.get("colspan", 1)) for tag, attrs in Reader(f"<tr>{head.split('</thead>')[0]}").tags if tag in ("th", "td")]
+            for row in rows:
+                cells = [tag for tag, _ in Reader(f"<tr>{row.split('</tbody>')[0]}").tags if tag in ("th", "td")]
+                assert len(cells) == sum(spans)
+
+
+def test_whole_page():
+    text = rc.fit("sleepstudy_reml").summary().to_html(full=True)
+    assert text.startswith("<!doctype html>")
+    assert "<title>Reaction ~ Days + (Days | Subject)</title>" in text
+    assert '<meta name="color-scheme" content="light dark">' in text
+    Reader(text)
+
+
+def test_names_are_escaped(awkward):
+    reader = Reader(awkward.to_html())
+    assert "`a|b_<c>&`" in reader.data
+    assert "c" not in [tag for tag, _ in reader.tags]
+    assert r"a\|b\_\<c\>&" in awkward.to_markdown()
+    assert r"a$|$b\_$<$c$>$\&" in awkward.to_latex()
+
+
+@pytest.mark.parametrize("form", ["markdown", "latex", "html"])
+@pytest.mark.parametrize("name", ["sleepstudy_reml", "sleepstudy_ml", "subjects_items_reml"])
+def test_stored_markup(name, form):
+    summary = rc.fit(name).summary()
+    check_expected(f"{name}.{form}", getattr(summary, f"to_{form}")())
+
+
+def test_markdown_rows_are_even():
+    for block in rc.fit("five_slopes_reml").summary().to_markdown().split("\n\n"):
+        rows = block.split("\n")
+        if rows[0].startswith("|"):
+            assert len({row.replace(r"\|", "").count("|") for row in rows}) == 1
+
+
+def test_escapes():
+    assert escape_latex(r"50%_{a}\b~^#$&") == r"50\%\_\{a\}\textbackslash{}b\textasciitilde{}\textasciicircum{}\#\$\&"
+    assert escape_markdown("a*b|c") == r"a\*b\|c"
+    assert _code("y ~ `a b`") == "`` y ~ `a b` ``"
+
+
+def test_plain_table():
+    table = Table("Things", ("", "a", "b"), (("x", "1", "22"), ("yy", "333", "4")))
+    assert str(table) == "     a  b\nx    1 22\nyy 333  4"
+    assert table.to_text(width=6) == "     a\nx    1\nyy 333\n    b\nx  22\nyy  4"
+    assert table._repr_html_() == table.to_html()
+
+
+def test_variance_table_forms():
+    from multilevel.report.variance_table import variance_table
+
+    table = variance_table(rc.fit("sleepstudy_reml").varcorr())
+    assert table.headers == ("Groups", "Name", "Variance", "Std.Dev.", "Corr")
+    assert "<caption>Random effects</caption>" in table.to_html()
+    assert r"\toprule" in table.to_latex()
+    assert table.to_markdown().startswith("**Random effects**")
