@@ -46,6 +46,7 @@ class _Program(click.Group):
         try:
             run: Any = super().main
             code = run(*args, standalone_mode=False, **extra)
+            sys.stdout.flush()
         except click.UsageError as error:
             hint = "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
             code = _complain(f"{error.format_message()}{hint}", MISUSED)
@@ -74,6 +75,7 @@ def _complain(message: str, code: int) -> int:
 
 
 @click.group(
+    name="multilevel",
     cls=_Program,
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -48,6 +48,10 @@ def test_arrays_are_read_only(sleep):
 
 
 FRESH = {
+    "fixef": lambda fit: fit.fixef,
+    "theta": lambda fit: fit.theta,
+    "standard_errors": lambda fit: fit.standard_errors,
+    "ngroups": lambda fit: fit.ngroups,
     "fixed_effects": lambda fit: fit.fixed_effects(),
     "vcov": lambda fit: fit.vcov(),
     "fitted": lambda fit: fit.fitted(),
@@ -56,8 +60,8 @@ FRESH = {
     "coef": lambda fit: fit.coef()["Subject"],
     "varcorr": lambda fit: fit.varcorr()["Subject"],
     "varcorr frame": lambda fit: fit.varcorr().to_frame()["vcov"],
-    "theta": lambda fit: fit.get_me("theta"),
-    "beta": lambda fit: fit.get_me("beta"),
+    "theta array": lambda fit: fit.get_me("theta"),
+    "beta array": lambda fit: fit.get_me("beta"),
     "b": lambda fit: fit.get_me("b"),
     "u": lambda fit: fit.get_me("u"),
 }
@@ -71,26 +75,9 @@ def test_changing_a_result_does_not_change_the_fit(sleepstudy, what):
     if isinstance(result, np.ndarray):
         result[...] = -1.0
     else:
-        result.iloc[:] = -1.0
+        result.iloc[:] = -1
     np.testing.assert_array_equal(np.array(FRESH[what](fit), dtype=float), before)
     np.testing.assert_allclose(fit.fitted(), rc.fit("sleepstudy_reml").fitted())
-
-
-@pytest.mark.parametrize("name", ["fixef", "theta", "standard_errors", "ngroups"])
-def test_changing_a_series_does_not_reach_the_estimates(sleepstudy, name):
-    # These are worked out once; whoever changes the series that was handed out must not change what is computed from it.
-    fit = lmer(SLEEP, sleepstudy)
-    series = getattr(fit, name)
-    try:
-        series.iloc[0] = -1
-    except ValueError:
-        return
-    other = rc.fit("sleepstudy_reml")
-    np.testing.assert_allclose(fit.get_me("beta"), other.get_me("beta"))
-    np.testing.assert_allclose(fit.get_me("theta"), other.get_me("theta"))
-    np.testing.assert_allclose(fit.fitted(), other.fitted())
-    np.testing.assert_allclose(fit.vcov(), other.vcov())
-    assert fit.loglik == other.loglik
 
 
 def test_changing_the_data_does_not_change_the_fit(sleepstudy):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import small_models as sm
 
 import multilevel as ml
 import reference_cases as rc
+import small_models as sm
 from multilevel.engine.fit import fit_products
 from multilevel.engine.products import cross_products_of
 from multilevel.engine.refit import refit_all

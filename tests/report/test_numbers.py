@@ -62,7 +62,7 @@ def test_stars(p, mark):
 
 
 def test_estimates_errors_and_df_share_their_decimals():
-    columns = np.array([[251.40510, 6.8245, 17.0], [10.46729, 1.54579, 17.0]])
+    columns = np.array([[251.40510, 6.82456, 17.0], [10.46729, 1.54579, 17.0]])
     rows, statistics = format_coefficients(columns, np.array([36.83831, 6.77148]))
     assert rows == [["251.405", "  6.825", " 17.000"], [" 10.467", "  1.546", " 17.000"]]
     assert statistics == ["36.838", " 6.771"]

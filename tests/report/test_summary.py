@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import json
+import pickle
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
-import reference_cases as rc
 from stored import check_expected
 
 import multilevel as ml
+import reference_cases as rc
 from multilevel.report.summary import Certificate, _ending
 
 GOLDEN = [
@@ -42,7 +43,16 @@ def test_the_summary_is_its_own_repr(sleep):
     [
         (
             "scenario_1_reml",
-            ["35147.3", "1.139", "65.252", "-3.6937 -0.6669 -0.0172  0.6868  3.7757", "129.25", "52.64", "43.50", "-0.830"],
+            [
+                "35147.3",
+                "1.139",
+                "65.252",
+                "-3.6937 -0.6669 -0.0172  0.6868  3.7757",
+                "129.25",
+                "52.64",
+                "43.50",
+                "-0.830",
+            ],
         ),
         ("scenario_2_with_price_reml", ["REML criterion at convergence: 35129\n", "45.32100", "489.55695", "98.04666"]),
         ("scenario_3_with_mean_reml", ["35146.3", "1.16    1.077", "4.358e+01", "9.807e+01", "4.898e+03"]),
@@ -120,7 +130,9 @@ def test_no_fixed_effects():
     assert "<table>" in summary.to_html()
 
 
-@pytest.mark.parametrize("name", ["sleepstudy_ml", "zero_slope_reml", "dyestuff2_reml", "perfect_correlation_reml", "nested_crossed_reml"])
+@pytest.mark.parametrize(
+    "name", ["sleepstudy_ml", "zero_slope_reml", "dyestuff2_reml", "perfect_correlation_reml", "nested_crossed_reml"]
+)
 def test_dict_is_json_at_full_precision(name):
     fit = rc.fit(name)
     stored = json.loads(json.dumps(fit.summary().to_dict(), allow_nan=False))
@@ -143,3 +155,10 @@ def test_summary_does_not_change_the_fit(sleep):
     before = sleep.residuals("scaled")
     sleep.summary()
     pd.testing.assert_series_equal(before, sleep.residuals("scaled"))
+
+
+def test_pickles_without_the_fit(sleep):
+    summary = sleep.summary()
+    stored = pickle.dumps(summary)
+    assert str(pickle.loads(stored)) == str(summary)
+    assert len(stored) < 10_000

@@ -273,12 +273,32 @@ def chain_scores(factor: BlockedFactor) -> tuple[FloatArray, FloatArray]:
     return scores[:, 0], effects[:, 0]
 
 
-def sensitivity(factor: BlockedFactor, reml: bool, *, log_only: bool = False) -> Sensitivity:
-    """Return ∂d/∂Ψ of every block, exactly; with `log_only` that of the log-determinants alone."""
+def score_products(factor: BlockedFactor) -> list[FloatArray]:
+    """Return Σ gⱼgⱼᵀ over the levels of each block, with g = ZᵀPy: minus the derivative of r² with respect to Ψ."""
+    products = factor.products
+    plan, layout = products.plan, products.layout
+    chain, _ = chain_scores(factor)
+    dense = dsymv(1.0, factor.dense.T, factor.coefficients, lower=0)
+    offsets = plan.dense_offsets()
+    found = []
+    for i, block in enumerate(plan.blocks):
+        size = block.size * block.n_levels
+        at = int(layout.effects_at[i]) if i < plan.depth else offsets[i - plan.depth]
+        g = (chain if i < plan.depth else dense)[at : at + size].reshape(-1, block.size)
+        found.append(np.einsum("jr,js->rs", g, g))
+    return found
+
+
+def sensitivity(factor: BlockedFactor, reml: bool, *, precision: float | None = None) -> Sensitivity:
+    """Return ∂d/∂Ψ of every block, exactly.
+
+    The criterion profiles σ² out. With a `precision` 1/σ² it is log|…| + r²·precision instead, with σ² held fixed; a precision of 0
+    leaves the log-determinants alone.
+    """
     products = factor.products
     q, p = products.n_dense, products.n_fixed
     order = q + p
-    c = 0.0 if log_only else factor.residual_df(reml) / factor.rss
+    c = factor.residual_df(reml) / factor.rss if precision is None else precision
     inverse = dense_inverse(factor, reml)
     bar_dense = np.zeros((order + 1, order + 1))
     filled = inverse.shape[0]
@@ -478,7 +498,7 @@ def quadratic_products(factor: BlockedFactor, chain_vectors: FloatArray, dense_v
 
 
 def single_factor_derivatives(
-    factor: BlockedFactor, reml: bool, directions: FloatArray, *, log_only: bool = False
+    factor: BlockedFactor, reml: bool, directions: FloatArray, *, precision: float | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Return ∂d/∂Ψ and the part of the Hessian that is not linear in Ψ, for a model with one grouping factor.
 
@@ -491,7 +511,7 @@ def single_factor_derivatives(
     fixed_inverse = np.ascontiguousarray(dense_inverse(factor, True))
     mirror_lower(fixed_inverse)
     log_part = fixed_inverse if reml else np.zeros((p, p))
-    c = 0.0 if log_only else factor.residual_df(reml) / factor.rss
+    c = factor.residual_df(reml) / factor.rss if precision is None else precision
     bar, gg = np.zeros((k, k)), np.zeros((k, k))
     tensor, s_sum, g_sum = np.zeros((k, k, k, k)), np.zeros((k, k, p, p)), np.zeros((k, k, p))
     single_factor_sums(
@@ -523,8 +543,9 @@ def single_factor_derivatives(
             hessian -= fs @ fs.reshape(m, p, p).transpose(0, 2, 1).reshape(m, p * p).T
         v = flat @ g_sum.reshape(k * k, p)
         hessian -= 2.0 * c * (v @ fixed_inverse @ v.T)
-    slope = flat @ gg.ravel()
-    hessian -= (c / factor.rss) * np.outer(slope, slope)
+    if precision is None:
+        slope = flat @ gg.ravel()
+        hessian -= (c / factor.rss) * np.outer(slope, slope)
     return bar, 0.5 * (hessian + hessian.T)
 
 
@@ -535,7 +556,7 @@ def hessian_by_direction(
     blocks: list[int],
     directions: list[FloatArray],
     *,
-    log_only: bool = False,
+    precision: float | None = None,
 ) -> FloatArray:
     """Return the same matrix as `single_factor_derivatives` for any plan, by differentiating both passes.
 
@@ -549,13 +570,13 @@ def hessian_by_direction(
         The block in which each direction lies.
     directions
         D_a, the derivative of that block's Ψ.
-    log_only
-        Whether only the log-determinants are differentiated; `found` must be of the same kind.
+    precision
+        As for `sensitivity`, of which `found` must be the result for the same one.
     """
     products = factor.products
     plan, layout = products.plan, products.layout
     depth, q, order = plan.depth, products.n_dense, factor.cholesky.shape[0]
-    c = 0.0 if log_only else factor.residual_df(reml) / factor.rss
+    c = factor.residual_df(reml) / factor.rss if precision is None else precision
     m = len(directions)
     s_full = full_dense(factor)
     e = factor.coefficients
@@ -601,7 +622,7 @@ def hessian_by_direction(
         rss_dot = float(e @ change)
         if block >= depth:
             rss_dot -= float(g @ moved[:q])
-        c_dot = -c * rss_dot / factor.rss
+        c_dot = -c * rss_dot / factor.rss if precision is None else 0.0
         bar_dot = np.zeros((order + 1, order + 1))
         bar_dot[:order, :order] = log_dot
         bar_dot += c_dot * np.outer(e, e) + c * (np.outer(e_dot, e) + np.outer(e, e_dot))

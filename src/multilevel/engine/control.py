@@ -47,6 +47,8 @@ class LmerControl:
         Further options handed to the library's optimiser as they are.
     start : sequence of float, optional
         Starting values for theta, in lme4's order and the user's columns.
+    threads : int, optional
+        Threads of the linear algebra on what crossed factors leave dense; by default one below 4,000 rows of it and all above.
     check_levels_against_rows : {"error", "ignore"}, default "error"
         What to do when a grouping factor has as many levels as there are rows.
     check_effects_against_rows : {"error", "ignore"}, default "error"
@@ -69,6 +71,7 @@ class LmerControl:
     tolerance: float = 1e-10
     optimizer_options: MappingProxyType[str, Any] | dict[str, Any] = field(default_factory=dict)
     start: tuple[float, ...] | None = None
+    threads: int | None = None
     check_levels_against_rows: Check = "error"
     check_effects_against_rows: Check = "error"
 
@@ -79,6 +82,8 @@ class LmerControl:
             raise ControlError(f"The optimizer {self.optimizer!r} is unknown; choose one of {', '.join(known)}.")
         if self.max_evaluations < 1:
             raise ControlError(f"max_evaluations must be at least 1, not {self.max_evaluations}.")
+        if self.threads is not None and self.threads < 1:
+            raise ControlError(f"threads must be at least 1, not {self.threads}.")
         if not self.tolerance > 0:
             raise ControlError(f"tolerance must be positive, not {self.tolerance}.")
         for name in ("check_levels_against_rows", "check_effects_against_rows"):

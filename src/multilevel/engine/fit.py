@@ -16,6 +16,7 @@ from multilevel.engine.newton import CURVATURE_TOLERANCE, Search, expected_decre
 from multilevel.engine.objective import LocalModel, Objective
 from multilevel.engine.products import CrossProducts
 from multilevel.engine.start import starting_values
+from multilevel.engine.threads import linear_algebra_threads
 from multilevel.errors import ControlError, ConvergenceWarning
 
 FloatArray = npt.NDArray[np.float64]
@@ -92,7 +93,8 @@ class Convergence:
 
 def _exact_hessian(objective: Objective, model: LocalModel) -> FloatArray:
     if not model.exact:
-        model = objective.local_model(model.phi, factor=model.factor, exact=True)
+        with linear_algebra_threads(objective.products.dense.shape[0], None):
+            model = objective.local_model(model.phi, factor=model.factor, exact=True)
     model.hessian.flags.writeable = False
     return model.hessian
 
@@ -203,12 +205,13 @@ def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> E
         start = parameters.from_user(np.asarray(control.start))
     else:
         start = starting_values(products)
-    if control.optimizer == "newton":
-        search = minimise(objective, start, control.tolerance, control.max_evaluations)
-    else:
-        search = minimise_by_library(objective, start, control)
-    singular = is_singular(objective, search.model.phi)
-    convergence = certify(objective, search, control.optimizer, singular)
+    with linear_algebra_threads(products.dense.shape[0], control.threads):
+        if control.optimizer == "newton":
+            search = minimise(objective, start, control.tolerance, control.max_evaluations)
+        else:
+            search = minimise_by_library(objective, start, control)
+        singular = is_singular(objective, search.model.phi)
+        convergence = certify(objective, search, control.optimizer, singular)
     if not convergence.converged:
         warnings.warn(
             f"The fit is not at an optimum: a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"

@@ -101,12 +101,12 @@ def kenward_roger_model(fit: EngineFit) -> KenwardRogerModel:
 
     # t and T from the first and second derivatives of the restricted log-determinants along Eᵣ
     if objective.exact_is_cheap:
-        psi, hessian = single_factor_derivatives(factor, True, np.stack(units), log_only=True)
+        psi, hessian = single_factor_derivatives(factor, True, np.stack(units), precision=0.0)
         sums: tuple[FloatArray, ...] = (psi,)
     else:
-        found = sensitivity(factor, True, log_only=True)
+        found = sensitivity(factor, True, precision=0.0)
         sums = found.psi
-        hessian = hessian_by_direction(factor, found, True, blocks, units, log_only=True)
+        hessian = hessian_by_direction(factor, found, True, blocks, units, precision=0.0)
     t = np.array([float((sums[b] * unit).sum()) for b, unit in zip(blocks, units, strict=True)])
     information = np.empty((m + 1, m + 1))
     information[:m, :m] = -hessian

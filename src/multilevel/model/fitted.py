@@ -70,7 +70,7 @@ class LinearMixedModel:
         """Number of rows used."""
         return self._design.nobs
 
-    @functools.cached_property
+    @property
     def ngroups(self) -> pd.Series[int]:
         """Number of levels of each grouping factor, by decreasing number."""
         import pandas as pd
@@ -90,7 +90,7 @@ class LinearMixedModel:
 
     # ---- estimates -------------------------------------------------------------------------------------------------------
 
-    @functools.cached_property
+    @property
     def fixef(self) -> pd.Series[float]:
         """Fixed effects, in the order of the columns of X."""
         import pandas as pd
@@ -108,7 +108,7 @@ class LinearMixedModel:
         import pandas as pd
 
         if not add_dropped:
-            return self.fixef.copy()
+            return self.fixef
         dropped = pd.Series(np.nan, index=list(self._design.dropped_names), dtype="float64")
         return pd.concat([self.fixef, dropped]).rename("estimate")
 
@@ -117,7 +117,7 @@ class LinearMixedModel:
         """Fixed-effects columns that were dropped because others determine them."""
         return self._design.dropped_names
 
-    @functools.cached_property
+    @property
     def theta(self) -> pd.Series[float]:
         """Covariance parameters: the lower triangles of the relative factors λ, in lme4's order and names."""
         import pandas as pd
@@ -163,7 +163,7 @@ class LinearMixedModel:
         names = list(self._design.fixed_names)
         return pd.DataFrame(self.sigma**2 * self._engine.unscaled_vcov, index=names, columns=names)
 
-    @functools.cached_property
+    @property
     def standard_errors(self) -> pd.Series[float]:
         """Standard errors of the fixed effects."""
         import pandas as pd

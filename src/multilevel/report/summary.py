@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -267,19 +266,17 @@ def summarise(fit: LinearMixedModel, correlation: bool | None = None) -> Summary
     return Summary(
         formula=str(fit.formula),
         reml=fit.reml,
-        criteria=MappingProxyType(
-            {
-                "reml_criterion": fit.reml_criterion,
-                "aic": fit.aic,
-                "bic": fit.bic,
-                "loglik": fit.loglik,
-                "deviance": fit.deviance,
-                "df_residual": fit.df_residual,
-            }
-        ),
+        criteria={
+            "reml_criterion": fit.reml_criterion,
+            "aic": fit.aic,
+            "bic": fit.bic,
+            "loglik": fit.loglik,
+            "deviance": fit.deviance,
+            "df_residual": fit.df_residual,
+        },
         nobs=fit.nobs,
         n_rows=design.n_rows,
-        missing=MappingProxyType(dict(design.missing_by_column)),
+        missing=dict(design.missing_by_column),
         ngroups=fit.ngroups,
         coefficients=coefficient_table(fit),
         components=fit.varcorr(),

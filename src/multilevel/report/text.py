@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 DIGITS = 4
 """Significant digits of estimates."""
 
+_TIE = "\x00"
 _CRITERIA = {"AIC": "aic", "BIC": "bic", "logLik": "loglik", "deviance": "deviance", "df.resid": "df_residual"}
 
 
@@ -139,7 +140,7 @@ def data_line(nobs: int, ngroups: pd.Series[int]) -> str:
 
 
 def _model_lines(formula: str, weights: str | None, offset: str | None) -> list[str]:
-    lines = [_wrapped(f"Formula: {formula}")]
+    lines = [_wrapped(f"Formula: {_kept_together(formula)}").replace(_TIE, " ")]
     if weights:
         lines.append(f"Weights: {weights}")
     if offset:
@@ -169,6 +170,15 @@ def _named(names: list[str], cells: list[str], gap: int = 2) -> str:
         for texts in (names, cells):
             lines.append((" " * gap).join(text.rjust(width) for text in texts[at : at + across]))
     return "\n".join(lines)
+
+
+def _kept_together(formula: str) -> str:
+    """Tie what stands in parentheses, so that lines break between terms."""
+    depth, letters = 0, []
+    for letter in formula:
+        depth += (letter == "(") - (letter == ")")
+        letters.append(_TIE if letter == " " and depth else letter)
+    return "".join(letters)
 
 
 def _wrapped(line: str) -> str:

@@ -1,0 +1,222 @@
+"""The deviance as a function of standard deviations, correlations and σ, with exact derivatives.
+
+The covariance of a term's random effects is Σᵢⱼ = sᵢ sⱼ ρᵢⱼ, so the relative covariance Ψ = Σ/σ² is a polynomial in the standard
+deviations, the correlations and 1/σ². The engine's derivatives with respect to Ψ carry over by the chain rule.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.engine.blocked import (
+    factorise,
+    hessian_by_direction,
+    score_products,
+    sensitivity,
+    single_factor_derivatives,
+)
+from multilevel.engine.objective import Objective
+from multilevel.engine.parameters import lower_factor
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class NaturalParameter:
+    """One parameter: a standard deviation, a correlation or σ.
+
+    Attributes
+    ----------
+    kind
+        ``"sd"``, ``"cor"`` or ``"sigma"``.
+    term
+        Position of the term in the order of theta; −1 for σ.
+    row, column
+        The term's columns concerned (equal for a standard deviation).
+    """
+
+    kind: str
+    term: int
+    row: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class NaturalDeviance:
+    """The deviance (−2 log-likelihood, σ not profiled out) in natural parameters, in the user's columns.
+
+    Attributes
+    ----------
+    objective
+        The objective of the model; its criterion is not used, its cross-products are.
+    parameters
+        The parameters: for each term the standard deviations and correlations in the order of theta, then σ.
+    """
+
+    objective: Objective
+    parameters: tuple[NaturalParameter, ...]
+
+    @classmethod
+    def of(cls, objective: Objective) -> NaturalDeviance:
+        """List the parameters of a model."""
+        found = []
+        for t, term in enumerate(objective.products.plan.parameters.terms):
+            k = term.structure.size
+            for column in range(k):
+                for row in range(column, k):
+                    if row == column:
+                        found.append(NaturalParameter("sd", t, row, row))
+                    elif term.structure.rotates:
+                        found.append(NaturalParameter("cor", t, row, column))
+        found.append(NaturalParameter("sigma", -1, 0, 0))
+        return cls(objective, tuple(found))
+
+    def values_of(self, factors: list[FloatArray], sigma: float) -> FloatArray:
+        """Return the parameters of relative factors λ (the user's, in the order of theta) and σ."""
+        values = []
+        for parameter in self.parameters:
+            if parameter.kind == "sigma":
+                values.append(sigma)
+                continue
+            lam = sigma * factors[parameter.term]
+            length = np.sqrt((lam * lam).sum(axis=1))
+            r, c = parameter.row, parameter.column
+            if parameter.kind == "sd":
+                values.append(float(length[r]))
+            else:
+                both = float(length[r] * length[c])
+                values.append(float(lam[r] @ lam[c]) / both if both > 0 else 0.0)
+        return np.array(values)
+
+    def _covariances(self, values: FloatArray) -> list[FloatArray]:
+        """Return Σ of each term, in the user's columns."""
+        terms = self.objective.products.plan.parameters.terms
+        deviations = [np.zeros(term.structure.size) for term in terms]
+        correlations = [np.eye(term.structure.size) for term in terms]
+        for parameter, value in zip(self.parameters, values, strict=True):
+            if parameter.kind == "sd":
+                deviations[parameter.term][parameter.row] = value
+            elif parameter.kind == "cor":
+                correlations[parameter.term][parameter.row, parameter.column] = value
+                correlations[parameter.term][parameter.column, parameter.row] = value
+        return [s[:, None] * c * s for s, c in zip(deviations, correlations, strict=True)]
+
+    def feasible(self, values: FloatArray) -> bool:
+        """Return whether the values are standard deviations above zero and a positive semidefinite correlation matrix."""
+        if values[-1] <= 0 or any(
+            value < 0 for p, value in zip(self.parameters, values, strict=True) if p.kind == "sd"
+        ):
+            return False
+        unit = values.copy()
+        unit[[i for i, p in enumerate(self.parameters) if p.kind == "sd"]] = 1.0
+        return all(float(np.linalg.eigvalsh(matrix)[0]) > -1e-12 for matrix in self._covariances(unit))
+
+    def _engine_factors(self, values: FloatArray) -> list[FloatArray]:
+        """Return λ̃ of every block."""
+        plan = self.objective.products.plan
+        sigma = float(values[-1])
+        factors = [np.zeros((size, size)) for size in plan.parameters.block_sizes]
+        for term, covariance in zip(plan.parameters.terms, self._covariances(values), strict=True):
+            eigenvalues, vectors = np.linalg.eigh(covariance)
+            root = vectors * np.sqrt(np.maximum(eigenvalues, 0.0)) / sigma
+            inside = slice(term.offset, term.offset + term.structure.size)
+            factors[term.block][inside, inside] = lower_factor(term.to_engine @ root)
+        return factors
+
+    def evaluate(self, values: FloatArray) -> tuple[float, FloatArray, FloatArray, FloatArray]:
+        """Return the deviance, its gradient, its Hessian, and the fixed effects (engine's columns) at some values."""
+        objective, products = self.objective, self.objective.products
+        plan = products.plan
+        factors = self._engine_factors(values)
+        factor = factorise(products, objective.rows, factors)
+        # In the engine's units the response is scaled.
+        sigma = float(values[-1]) * products.response_scale
+        precision = 1.0 / sigma**2
+        n = products.nobs
+        value = factor.logdet_random + n * np.log(2.0 * np.pi * sigma**2) + factor.rss * precision
+        value += -2.0 * n * np.log(products.response_scale) - products.log_weights
+
+        units, rows = self._units()
+        blocks = [plan.parameters.terms[t].block for t, _, _ in rows]
+        if objective.exact_is_cheap:
+            psi, curvature = single_factor_derivatives(factor, False, np.stack(units), precision=precision)
+            sums: tuple[FloatArray, ...] = (psi,)
+        else:
+            found = sensitivity(factor, False, precision=precision)
+            sums = found.psi
+            curvature = hessian_by_direction(factor, found, False, blocks, units, precision=precision)
+        scores = score_products(factor)
+        slope = np.array([float((sums[b] * unit).sum()) for b, unit in zip(blocks, units, strict=True)])
+        rss_slope = -np.array([float((scores[b] * unit).sum()) for b, unit in zip(blocks, units, strict=True)])
+
+        first, second = self._relative(values, rows)
+        gradient = first.T @ slope
+        hessian = first.T @ curvature @ first + np.einsum("a,aij->ij", slope, second)
+        # σ also stands in n log σ² + r²/σ².
+        s = float(values[-1])
+        cross = -2.0 * precision / s * (first.T @ rss_slope)
+        hessian[-1, :] += cross
+        hessian[:, -1] += cross
+        gradient[-1] += 2.0 * n / s - 2.0 * factor.rss * precision / s
+        hessian[-1, -1] += -2.0 * n / s**2 + 6.0 * factor.rss * precision / s**2
+        q, p = products.n_dense, products.n_fixed
+        return float(value), gradient, hessian, -factor.coefficients[q : q + p]
+
+    def _units(self) -> tuple[list[FloatArray], list[tuple[int, int, int]]]:
+        """Return, for each element of each term's Ψ, its unit matrix in the engine's columns, and (term, row, column)."""
+        plan = self.objective.products.plan
+        units, rows = [], []
+        for t, term in enumerate(plan.parameters.terms):
+            k = term.structure.size
+            for r in range(k):
+                for c in range(r + 1):
+                    if r != c and not term.structure.rotates:
+                        continue
+                    unit = np.zeros((k, k))
+                    unit[r, c] = unit[c, r] = 1.0
+                    whole = np.zeros((plan.parameters.block_sizes[term.block],) * 2)
+                    inside = slice(term.offset, term.offset + k)
+                    whole[inside, inside] = term.to_engine @ unit @ term.to_engine.T
+                    units.append(whole)
+                    rows.append((t, r, c))
+        return units, rows
+
+    def _relative(self, values: FloatArray, rows: list[tuple[int, int, int]]) -> tuple[FloatArray, FloatArray]:
+        """Return first and second derivatives of the elements of Ψ = s s' ρ / σ² with respect to the parameters."""
+        m = len(self.parameters)
+        place = {(p.kind, p.term, p.row, p.column): i for i, p in enumerate(self.parameters)}
+        first, second = np.zeros((len(rows), m)), np.zeros((len(rows), m, m))
+        for a, (t, r, c) in enumerate(rows):
+            # a product of powers: its derivatives follow from those of the logarithm, written out to allow zeros
+            i, j = place["sd", t, r, r], place["sd", t, c, c]
+            powers: dict[int, int] = {}
+            for at in (i, j):
+                powers[at] = powers.get(at, 0) + 1
+            if r != c:
+                powers[place["cor", t, r, c]] = 1
+            powers[m - 1] = -2
+            first[a], second[a] = _monomial(values, powers)
+        return first, second
+
+
+def _monomial(values: FloatArray, powers: dict[int, int]) -> tuple[FloatArray, FloatArray]:
+    """Return gradient and Hessian of Π valuesᵢ^powerᵢ."""
+    m = values.size
+    gradient, hessian = np.zeros(m), np.zeros((m, m))
+
+    def product(reduced: dict[int, int]) -> float:
+        result = 1.0
+        for at, power in reduced.items():
+            result *= float(values[at]) ** power
+        return result
+
+    for a, power_a in powers.items():
+        less = {**powers, a: power_a - 1}
+        gradient[a] = power_a * product(less)
+        for b, power_b in less.items():
+            if power_b != 0:
+                hessian[a, b] += power_a * power_b * product({**less, b: power_b - 1})
+    return gradient, hessian
