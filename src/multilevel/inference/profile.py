@@ -1,0 +1,435 @@
+"""Profile likelihood: how the deviance rises when one parameter is held away from its estimate.
+
+For each parameter the signed root ζ = ±√(deviance − smallest deviance) is worked out at values on both sides of the estimate, each
+by refitting all other parameters from the neighbouring point with exact derivatives. ζ of a parameter is close to a standard normal
+variable, so an interval ends where |ζ| equals a normal quantile (Bates et al. 2015, section 5.1; R's ``profile`` and ``confint``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.engine.constrained import ConstrainedProducts, constrain
+from multilevel.engine.newton import minimise
+from multilevel.engine.objective import Objective
+from multilevel.errors import DataError
+from multilevel.inference.natural_parameters import NaturalDeviance, NaturalParameter
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from multilevel.engine.fit import EngineFit
+    from multilevel.model.fitted import LinearMixedModel
+
+FloatArray = npt.NDArray[np.float64]
+_ToUser = Callable[[FloatArray], FloatArray]
+_Natural = Callable[[FloatArray, float], FloatArray]
+
+ROOT_TOLERANCE = 1e-7
+"""An end of an interval is found when ζ is within this of its target."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilePoint:
+    """One refit: the value held, ζ there, and all parameters."""
+
+    value: float
+    zeta: float
+    parameters: FloatArray
+
+
+class _Tracer:
+    """Refits with one parameter held; remembers the last point to start the next one from."""
+
+    def __init__(self, estimate: float, step: float, low: float, high: float) -> None:
+        self.estimate, self.step, self.low, self.high = estimate, step, low, high
+
+    def point(self, value: float) -> ProfilePoint:
+        """Refit with the parameter held at a value."""
+        raise NotImplementedError
+
+    def restart(self) -> None:
+        """Go back to the estimate."""
+        raise NotImplementedError
+
+
+class _CovarianceTracer(_Tracer):
+    """Holds a standard deviation, a correlation or σ."""
+
+    def __init__(self, deviance: NaturalDeviance, best: FloatArray, smallest: float, index: int, beta: _ToUser) -> None:
+        self.deviance, self.best, self.smallest, self.index, self.beta = deviance, best, smallest, index, beta
+        _, _, hessian, _ = deviance.evaluate(best)
+        self.scale = np.sqrt(2.0 / np.maximum(np.diag(hessian), 1e-12))
+        kind = deviance.parameters[index].kind
+        size = float(best[index])
+        step = float(self.scale[index])
+        if kind == "cor":
+            step = min(step, 0.25)
+        elif size > 0:
+            step = min(step, 0.5 * size)
+        super().__init__(size, step, -1.0 if kind == "cor" else 0.0, 1.0 if kind == "cor" else np.inf)
+        self.restart()
+
+    def restart(self) -> None:
+        """Go back to the estimate."""
+        self.current = self.best.copy()
+
+    def point(self, value: float) -> ProfilePoint:
+        """Refit with the parameter held."""
+        values = self._minimise(value)
+        self.current = values
+        found, _, _, beta = self.deviance.evaluate(values)
+        zeta = np.sqrt(max(found - self.smallest, 0.0)) * np.sign(value - self.estimate)
+        return ProfilePoint(value, float(zeta), np.concatenate([values, self.beta(beta)]))
+
+    def _minimise(self, value: float) -> FloatArray:
+        """Newton's method on the other parameters, standard deviations kept above zero and correlations feasible."""
+        deviance, parameters = self.deviance, self.deviance.parameters
+        values = self.current.copy()
+        values[self.index] = value
+        for _ in range(60):
+            if deviance.feasible(values):
+                break
+            # correlations that the held one no longer allows
+            for i, parameter in enumerate(parameters):
+                if parameter.kind == "cor" and i != self.index:
+                    values[i] *= 0.9
+        nonnegative = np.array([p.kind == "sd" for p in parameters])
+        found, gradient, hessian, _ = deviance.evaluate(values)
+        damping = 0.0
+        for _ in range(100):
+            free = np.ones(values.size, dtype=np.bool_)
+            free[self.index] = False
+            # A standard deviation of zero whose deviance would rise stays there.
+            free &= ~(nonnegative & (values <= 0.0) & (gradient >= 0.0))
+            at = np.flatnonzero(free)
+            if at.size == 0:
+                break
+            scale = self.scale[at]
+            g = gradient[at] * scale
+            h = hessian[np.ix_(at, at)] * scale[:, None] * scale
+            eigenvalues, vectors = np.linalg.eigh(h)
+            curvature = np.maximum(np.abs(eigenvalues), 1e-6) + damping
+            step = -vectors @ ((vectors.T @ g) / curvature)
+            decrease = -float(g @ step) / 2.0
+            if decrease < 1e-12:
+                break
+            trial = values.copy()
+            trial[at] += step * scale
+            trial[nonnegative] = np.maximum(trial[nonnegative], 0.0)
+            trial[self.index] = value
+            if deviance.feasible(trial):
+                new = deviance.evaluate(trial)
+                if new[0] <= found + 1e-12 * abs(found):
+                    gain = found - new[0]
+                    values, (found, gradient, hessian, _) = trial, new
+                    damping *= 0.2
+                    if gain < 1e-11 and decrease < 1e-9:
+                        break
+                    continue
+            damping = max(4.0 * damping, 0.5)
+            if damping > 1e12:
+                break
+        return values
+
+
+class _FixedTracer(_Tracer):
+    """Holds a fixed effect."""
+
+    def __init__(self, engine: EngineFit, smallest: float, index: int, error: float, natural: _Natural) -> None:
+        products = engine.products
+        to_user = products.fixed.to_user() / products.response_scale
+        self.constraint: ConstrainedProducts = constrain(products, to_user[index])
+        self.shift = products.response_shift if products.fixed.constant == index else 0.0
+        self.engine, self.smallest, self.natural = engine, smallest, natural
+        self.to_user = to_user
+        super().__init__(float(engine.beta[index]), error, -np.inf, np.inf)
+        self.restart()
+
+    def restart(self) -> None:
+        """Go back to the estimate."""
+        self.current = self.engine.model.phi
+
+    def point(self, value: float) -> ProfilePoint:
+        """Refit with the fixed effect held."""
+        engine = self.engine
+        held = value - self.shift
+        objective = Objective(self.constraint.at(held), False)
+        start = _lifted(objective, self.current)
+        search = minimise(objective, start, 1e-10, 1000)
+        model = search.model
+        self.current = model.phi
+        zeta = np.sqrt(max(model.value - self.smallest, 0.0)) * np.sign(value - self.estimate)
+        q, p = objective.products.n_dense, objective.products.n_fixed
+        free = -model.factor.coefficients[q : q + p]
+        beta = self.to_user @ (self.constraint.basis @ free + held * self.constraint.direction)
+        if engine.products.fixed.constant >= 0:
+            beta[engine.products.fixed.constant] += engine.products.response_shift
+        sigma = float(np.sqrt(model.factor.rss / objective.residual_df)) / engine.products.response_scale
+        return ProfilePoint(value, float(zeta), np.concatenate([self.natural(model.phi, sigma), beta]))
+
+
+def _lifted(objective: Objective, phi: FloatArray) -> FloatArray:
+    """Return φ with pivots of zero lifted off that stationary point."""
+    result = phi.copy()
+    parameters = objective.products.plan.parameters
+    for term, place in zip(parameters.terms, parameters.slices(), strict=True):
+        pivot = term.structure.parameters(np.eye(term.structure.size)) > 0
+        result[place] = np.where(pivot & (result[place] < 1e-2), 1e-2, result[place])
+    return result
+
+
+def parameter_names(fit: LinearMixedModel, parameters: tuple[NaturalParameter, ...]) -> list[str]:
+    """Return readable names such as ``sd_Days|Subject`` and ``cor_Days.(Intercept)|Subject`` (R's ``oldNames = FALSE``)."""
+    names = []
+    terms = fit._terms
+    for parameter in parameters:
+        if parameter.kind == "sigma":
+            names.append("sigma")
+            continue
+        term = terms[parameter.term]
+        if parameter.kind == "sd":
+            names.append(f"sd_{term.names[parameter.row]}|{term.factor.name}")
+        else:
+            names.append(f"cor_{term.names[parameter.row]}.{term.names[parameter.column]}|{term.factor.name}")
+    return names
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profile:
+    """Profiles of the parameters of a model.
+
+    Attributes
+    ----------
+    names : tuple of str
+        All parameters: standard deviations and correlations of the random effects, ``sigma``, then the fixed effects.
+    profiled : tuple of str
+        Those that were profiled.
+    estimates : ndarray
+        Maximum likelihood estimates, in the order of `names`.
+    points : dict of str to tuple of ProfilePoint
+        For each profiled parameter, its points by increasing value.
+    """
+
+    names: tuple[str, ...]
+    profiled: tuple[str, ...]
+    estimates: FloatArray
+    points: dict[str, tuple[ProfilePoint, ...]]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row for each refit: ``parameter``, ``value``, ``zeta``, and the estimate of every parameter there."""
+        import pandas as pd
+
+        rows = []
+        for name in self.profiled:
+            for point in self.points[name]:
+                rows.append([name, point.value, point.zeta, *point.parameters])
+        return pd.DataFrame(rows, columns=["parameter", "value", "zeta", *self.names])
+
+    def confint(self, level: float = 0.95) -> pd.DataFrame:
+        """Return intervals by monotone interpolation of the value as a function of ζ.
+
+        An end that the profile does not reach is the bound of the parameter (0 or ±1), or NaN where it has none.
+        """
+        import pandas as pd
+        from scipy.interpolate import PchipInterpolator
+        from scipy.special import ndtri
+
+        z = float(ndtri(0.5 + level / 2))
+        rows = []
+        for name in self.profiled:
+            zeta = np.array([point.zeta for point in self.points[name]])
+            value = np.array([point.value for point in self.points[name]])
+            keep = np.concatenate([[True], np.diff(zeta) > 0])
+            curve = PchipInterpolator(zeta[keep], value[keep], extrapolate=False)
+            low, high = float(curve(-z)), float(curve(z))
+            if np.isnan(low) and name.startswith(("sd_", "cor_", "sigma")):
+                low = -1.0 if name.startswith("cor_") else 0.0
+            if np.isnan(high) and name.startswith("cor_"):
+                high = 1.0
+            rows.append((low, high))
+        return pd.DataFrame(rows, index=list(self.profiled), columns=["conf_low", "conf_high"])
+
+
+def _tracers(fit: LinearMixedModel, which: Sequence[str] | None) -> tuple[list[str], FloatArray, dict[str, _Tracer]]:
+    """Return all names, the maximum likelihood estimates, and a tracer for each parameter asked for."""
+    ml = fit if not fit.reml else fit.update(reml=False)
+    engine = ml._engine
+    natural = NaturalDeviance.of(engine.objective)
+    names = [*parameter_names(ml, natural.parameters), *ml.fixef.index]
+    wanted = names if which is None else list(which)
+    for name in wanted:
+        if name not in names:
+            raise DataError(f"There is no parameter {name!r} to profile; there are {', '.join(names)}.")
+    best = natural.values_of(engine.term_factors(), engine.sigma)
+    smallest = engine.criterion
+    products = engine.products
+    to_user = products.fixed.to_user() / products.response_scale
+
+    def beta_of(coefficients: FloatArray) -> FloatArray:
+        beta: FloatArray = to_user @ coefficients
+        if products.fixed.constant >= 0:
+            beta[products.fixed.constant] += products.response_shift
+        return beta
+
+    def natural_of(phi: FloatArray, sigma: float) -> FloatArray:
+        parameters = products.plan.parameters
+        factors = [
+            term.user_factor(phi[place]) for term, place in zip(parameters.terms, parameters.slices(), strict=True)
+        ]
+        return natural.values_of(factors, sigma)
+
+    errors = ml.standard_errors.to_numpy()
+    tracers: dict[str, _Tracer] = {}
+    for name in wanted:
+        at = names.index(name)
+        if at < len(natural.parameters):
+            tracers[name] = _CovarianceTracer(natural, best, smallest, at, beta_of)
+        else:
+            j = at - len(natural.parameters)
+            tracers[name] = _FixedTracer(engine, smallest, j, float(errors[j]), natural_of)
+    return names, np.concatenate([best, engine.beta]), tracers
+
+
+def profile(
+    fit: LinearMixedModel, which: Sequence[str] | None = None, *, level: float = 0.99, points: int = 8
+) -> Profile:
+    """Profile the likelihood of a model.
+
+    Parameters
+    ----------
+    fit : LinearMixedModel
+        The fitted model; one by REML is refitted by maximum likelihood, as in R.
+    which : sequence of str, optional
+        Names of the parameters to profile, by default all: ``sd_…|group``, ``cor_…|group``, ``sigma`` and the fixed effects.
+    level : float
+        The profile goes out to where an interval of this confidence level would end.
+    points : int
+        Points on each side of the estimate.
+
+    Returns
+    -------
+    Profile
+        The points, for intervals and for plots of ζ.
+
+    Raises
+    ------
+    DataError
+        There is no parameter of that name.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> fit = ml.lmer("Yield ~ 1 + (1 | Batch)", ml.load_dataset("Dyestuff"), reml=False)
+    >>> ml.profile(fit).confint().round(2).loc["sigma"].tolist()
+    [38.23, 67.66]
+    """
+    from scipy.special import ndtri
+
+    names, estimates, tracers = _tracers(fit, which)
+    furthest = float(ndtri(0.5 + level / 2))
+    found: dict[str, tuple[ProfilePoint, ...]] = {}
+    for name, tracer in tracers.items():
+        centre = ProfilePoint(tracer.estimate, 0.0, estimates)
+        sides = [_walk(tracer, sign, furthest, points) for sign in (-1.0, 1.0)]
+        found[name] = (*reversed(sides[0]), centre, *sides[1])
+    return Profile(tuple(names), tuple(tracers), estimates, found)
+
+
+def _walk(tracer: _Tracer, sign: float, furthest: float, points: int) -> list[ProfilePoint]:
+    """Go outwards in steps of about equal ζ until it is reached or the parameter's bound is."""
+    tracer.restart()
+    bound = tracer.low if sign < 0 else tracer.high
+    target = furthest / points
+    previous = ProfilePoint(tracer.estimate, 0.0, np.empty(0))
+    step = tracer.step * target
+    found: list[ProfilePoint] = []
+    for _ in range(4 * points):
+        value = previous.value + sign * step
+        if sign * (value - bound) >= 0 or not np.isfinite(value):
+            value = bound
+        if value == previous.value:
+            break
+        if value == bound and bound != 0.0:
+            # A correlation of ±1 is approached, not reached.
+            value = previous.value + 0.9 * (bound - previous.value)
+            if abs(bound - value) < 1e-4:
+                break
+        point = tracer.point(value)
+        found.append(point)
+        if abs(point.zeta) >= furthest or value == bound:
+            break
+        rise = abs(point.zeta) - abs(previous.zeta)
+        step = abs(value - previous.value) * np.clip(target / max(rise, 1e-3), 0.2, 3.0)
+        previous = point
+    return found
+
+
+def profile_interval(
+    fit: LinearMixedModel, which: Sequence[str] | None = None, *, level: float = 0.95
+) -> pd.DataFrame:
+    """Return profile likelihood intervals, each end found as the root of |ζ| = normal quantile.
+
+    Parameters
+    ----------
+    fit : LinearMixedModel
+        The fitted model; one by REML is refitted by maximum likelihood, as in R.
+    which : sequence of str, optional
+        Names of the parameters, by default all.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``conf_low`` and ``conf_high`` by parameter. An end that the deviance never reaches is the parameter's bound (0 for a
+        standard deviation, ±1 for a correlation).
+    """
+    import pandas as pd
+    from scipy.special import ndtri
+
+    z = float(ndtri(0.5 + level / 2))
+    _, _, tracers = _tracers(fit, which)
+    rows = [(_root(tracer, -1.0, z), _root(tracer, 1.0, z)) for tracer in tracers.values()]
+    return pd.DataFrame(rows, index=list(tracers), columns=["conf_low", "conf_high"])
+
+
+def _root(tracer: _Tracer, sign: float, z: float) -> float:
+    """Return the value on one side at which |ζ| = z, or the parameter's bound."""
+    tracer.restart()
+    bound = tracer.low if sign < 0 else tracer.high
+    inside, outside = (tracer.estimate, 0.0), None
+    value = tracer.estimate + sign * tracer.step * z
+    for _ in range(60):
+        if sign * (value - bound) >= 0:
+            if bound == 0.0:
+                value = 0.0
+            else:
+                value = inside[0] + 0.9 * (bound - inside[0])
+                if abs(bound - value) < 1e-6:
+                    return bound
+        zeta = abs(tracer.point(value).zeta)
+        if abs(zeta - z) < ROOT_TOLERANCE:
+            return value
+        if zeta > z:
+            outside = (value, zeta)
+        else:
+            if value == bound:
+                return bound
+            inside = (value, zeta)
+        if outside is None:
+            # ζ is close to a straight line through the estimate.
+            value = tracer.estimate + (value - tracer.estimate) * min(z / max(zeta, 0.2 * z), 3.0) * 1.0001
+            continue
+        share = (z - inside[1]) / (outside[1] - inside[1])
+        guess = inside[0] + share * (outside[0] - inside[0])
+        width = outside[0] - inside[0]
+        value = guess if 0.001 < share < 0.999 else inside[0] + 0.5 * width
+        if abs(width) <= 1e-12 * max(abs(value), 1e-300):
+            return value
+    return value
