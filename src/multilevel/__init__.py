@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from multilevel.formula.grammar import Formula, find_bars, no_bars, parse_formula
     from multilevel.inference.contrasts import contrast_test
+    from multilevel.inference.profile import Profile, profile
     from multilevel.model.fitted import LinearMixedModel
     from multilevel.model.lmer import lmer
     from multilevel.model.random_effects import RandomEffects
@@ -54,6 +55,7 @@ _HOME = {
     "MissingValuesWarning": "errors",
     "MultilevelError": "errors",
     "MultilevelWarning": "errors",
+    "Profile": "inference.profile",
     "RandomEffects": "model.random_effects",
     "RankDeficiencyWarning": "errors",
     "Summary": "report.summary",
@@ -67,6 +69,7 @@ _HOME = {
     "load_dataset": "data.datasets",
     "no_bars": "formula.grammar",
     "parse_formula": "formula.grammar",
+    "profile": "inference.profile",
 }
 
 __all__ = [
@@ -83,6 +86,7 @@ __all__ = [
     "MissingValuesWarning",
     "MultilevelError",
     "MultilevelWarning",
+    "Profile",
     "RandomEffects",
     "RankDeficiencyWarning",
     "Summary",
@@ -97,6 +101,7 @@ __all__ = [
     "load_dataset",
     "no_bars",
     "parse_formula",
+    "profile",
 ]
 
 

@@ -92,7 +92,6 @@ def test_small_models_end_at_a_minimum(name, reml):
         assert search.model.value >= fit.criterion - 1e-7
 
 
-@pytest.mark.xfail(reason="the exact Hessian of a flat valley has an eigenvalue of about minus the remaining gradient")
 def test_a_variance_given_twice_is_no_failure():
     # Only the sum of the two variances is determined: the criterion has a flat valley of optima.
     found = []

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.caller import warn_caller
 from multilevel.engine.blocked import chain_scores
 from multilevel.engine.control import LmerControl
 from multilevel.engine.library_optimisers import minimise_by_library
-from multilevel.engine.newton import CURVATURE_TOLERANCE, Search, expected_decrease, minimise
+from multilevel.engine.newton import (
+    CURVATURE_TOLERANCE,
+    EXACT_HESSIAN_LIMIT,
+    Search,
+    expected_decrease,
+    minimise,
+)
 from multilevel.engine.objective import LocalModel, Objective
 from multilevel.engine.products import CrossProducts
 from multilevel.engine.start import starting_values
@@ -23,9 +29,6 @@ FloatArray = npt.NDArray[np.float64]
 
 CERTIFIED_DECREASE = 1e-6
 """A fit is certified when a Newton step would lower the criterion by less than this (0.001 standard errors)."""
-
-EXACT_HESSIAN_LIMIT = 400
-"""With more dense random effects than this the exact Hessian is worked out only when it is asked for."""
 
 SINGULAR_TOLERANCE = 1e-4
 """A pivot of λ below this (in the engine's columns) makes a fit singular, as in lme4."""
@@ -106,7 +109,9 @@ def certify(objective: Objective, search: Search, optimizer: str, singular: bool
     optimal = decrease <= CERTIFIED_DECREASE
     if optimal and (model.exact or objective.products.n_dense <= EXACT_HESSIAN_LIMIT):
         curvature = np.linalg.eigvalsh(_exact_hessian(objective, model))
-        optimal = bool(curvature[0] >= -CURVATURE_TOLERANCE * max(1.0, float(curvature[-1])))
+        # Along a valley of equal optima the curvature is zero up to about the gradient that rounding leaves.
+        allowed = max(CURVATURE_TOLERANCE * max(1.0, float(curvature[-1])), 10.0 * float(np.abs(model.gradient).max()))
+        optimal = bool(curvature[0] >= -allowed)
     status = ("singular" if singular else "converged") if optimal else "not converged"
     model.gradient.flags.writeable = False
     return Convergence(
@@ -213,11 +218,10 @@ def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> E
         singular = is_singular(objective, search.model.phi)
         convergence = certify(objective, search, control.optimizer, singular)
     if not convergence.converged:
-        warnings.warn(
+        warn_caller(
             f"The fit is not at an optimum: a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"
             f" after {search.evaluations} evaluations ({search.message}).",
             ConvergenceWarning,
-            stacklevel=4,
         )
     return finish(objective, search.model, singular, convergence)
 

@@ -20,6 +20,9 @@ FloatArray = npt.NDArray[np.float64]
 SMALL_PIVOT = 2e-2
 """A diagonal element of λ below this (in the engine's columns) is tried at exactly zero."""
 
+EXACT_HESSIAN_LIMIT = 400
+"""With more dense random effects than this the exact Hessian is worked out only when it is asked for."""
+
 CURVATURE_TOLERANCE = 1e-8
 """Eigenvalues of the Hessian above −this share of the largest count as not negative."""
 
@@ -110,20 +113,23 @@ def minimise(objective: Objective, start: FloatArray, tolerance: float, max_eval
     trace.append(model.value)
     radius = 1.0 * np.sqrt(start.size)
     message = "the largest number of evaluations was reached"
+    exact: bool | None = None
     while evaluations < max_evaluations:
         step, decrease = trust_region_step(model.gradient, model.hessian, radius)
         # No change smaller than the rounding error of the criterion can be told from noise.
         noise = 1e-14 * abs(model.value)
-        if decrease <= max(tolerance, noise):
+        if decrease <= max(tolerance if exact is None else 1e-4 * tolerance, noise):
             zeroed = _zero_small_pivots(objective, model, tolerance)
             if zeroed is not None:
                 evaluations += 1
                 model = zeroed
                 trace.append(model.value)
-                if expected_decrease(model) <= tolerance and smallest_curvature(model) >= 0.0:
-                    message = "the optimum was reached"
-                    break
                 radius = max(radius, 0.1)
+                continue
+            if not model.exact and objective.products.n_dense <= EXACT_HESSIAN_LIMIT:
+                # The certificate needs the exact Hessian anyway: let it have a say in where the optimum is.
+                model = objective.local_model(model.phi, factor=model.factor, exact=True)
+                exact = True
                 continue
             message = "the optimum was reached"
             break
@@ -140,7 +146,7 @@ def minimise(objective: Objective, start: FloatArray, tolerance: float, max_eval
         if ratio > 1e-4:
             canonical = parameters.canonical(trial)
             reuse = factor if np.array_equal(canonical, trial) else None
-            model = objective.local_model(canonical, factor=reuse)
+            model = objective.local_model(canonical, factor=reuse, exact=exact)
             trace.append(model.value)
         elif radius < 1e-10:
             message = "steps became too short to lower the criterion"

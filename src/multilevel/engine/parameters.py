@@ -31,7 +31,7 @@ def lower_factor(matrix: FloatArray) -> FloatArray:
     lower = lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
     length = np.sqrt((lower * lower).sum(axis=1))
     for c in range(lower.shape[0]):
-        if lower[c, c] <= ZERO_PIVOT * length[c] and lower[c, c] != 0.0:
+        if lower[c, c] <= ZERO_PIVOT * length[c]:
             # A zero pivot leaves whatever stands under it to be carried by the later columns.
             rest = lower[c + 1 :, c:].copy()
             lower[c:, c] = 0.0

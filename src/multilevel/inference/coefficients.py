@@ -5,37 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from multilevel.inference.satterthwaite import satterthwaite_model
+from multilevel.inference.contrasts import t_table
+from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.model.fitted import LinearMixedModel
 
-FloatArray = npt.NDArray[np.float64]
-
 COEFFICIENT_COLUMNS = ("estimate", "std_error", "df", "statistic", "p_value")
 
 
-def two_sided_p(statistics: FloatArray, df: FloatArray) -> FloatArray:
-    """Return two-sided p-values of t statistics, of normal ones where the degrees of freedom are infinite."""
-    from scipy.special import ndtr, stdtr
-
-    size = -np.abs(statistics)
-    finite = np.isfinite(df)
-    found: FloatArray = 2.0 * np.where(finite, stdtr(np.where(finite, df, 1.0), size), ndtr(size))
-    return found
-
-
-def coefficient_table(fit: LinearMixedModel) -> pd.DataFrame:
-    """Return the fixed effects with Satterthwaite's degrees of freedom.
+def coefficient_table(fit: LinearMixedModel, ddf: DdfName = "satterthwaite") -> pd.DataFrame:
+    """Return the fixed effects with their degrees of freedom and p-values.
 
     Parameters
     ----------
     fit : LinearMixedModel
         A fitted model.
+    ddf : {"satterthwaite", "kenward-roger", "residual", "asymptotic"}
+        How the degrees of freedom are found; Kenward and Roger's method adjusts the standard errors too.
 
     Returns
     -------
@@ -53,14 +43,8 @@ def coefficient_table(fit: LinearMixedModel) -> pd.DataFrame:
     """
     import pandas as pd
 
-    estimates = fit.fixef.to_numpy(dtype=np.float64)
-    errors = fit.standard_errors.to_numpy(dtype=np.float64)
-    df = np.full(estimates.size, np.inf)
-    if estimates.size:
-        model = satterthwaite_model(fit._engine)
-        found = np.array([model.degrees_of_freedom(contrast) for contrast in np.eye(estimates.size)])
-        df = np.where(np.isfinite(found), found, np.inf)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        statistics = estimates / errors
-    values = (estimates, errors, df, statistics, two_sided_p(statistics, df))
-    return pd.DataFrame(dict(zip(COEFFICIENT_COLUMNS, values, strict=True)), index=fit.fixef.index)
+    estimates = fit._engine.beta
+    if estimates.size == 0:
+        return pd.DataFrame(columns=list(COEFFICIENT_COLUMNS), index=fit.fixef.index, dtype=np.float64)
+    table = t_table(inference_basis(fit, ddf), np.eye(estimates.size), estimates, estimates, 0.95)
+    return table[list(COEFFICIENT_COLUMNS)].set_axis(fit.fixef.index)

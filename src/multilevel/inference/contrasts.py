@@ -128,15 +128,16 @@ def t_table(
 ) -> pd.DataFrame:
     """Return estimates, standard errors, t tests and intervals of contrasts."""
     import pandas as pd
-    from scipy.special import ndtri, stdtr, stdtrit
+    from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
     errors = np.sqrt(np.einsum("ri,ij,rj->r", rows, basis.vcov, rows))
     df = np.array([basis.degrees_of_freedom(row) for row in rows])
-    statistic = above / errors
-    p_value = 2.0 * stdtr(df, -np.abs(statistic))
-    half = np.where(
-        np.isfinite(df), stdtrit(np.where(np.isfinite(df), df, 1.0), 0.5 + level / 2), ndtri(0.5 + level / 2)
-    )
+    finite = np.isfinite(df)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = above / errors
+    size = -np.abs(statistic)
+    p_value = 2.0 * np.where(finite, stdtr(np.where(finite, df, 1.0), size), ndtr(size))
+    half = np.where(finite, stdtrit(np.where(finite, df, 1.0), 0.5 + level / 2), ndtri(0.5 + level / 2))
     return pd.DataFrame(
         {
             "estimate": estimates,

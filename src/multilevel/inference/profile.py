@@ -370,9 +370,7 @@ def _walk(tracer: _Tracer, sign: float, furthest: float, points: int) -> list[Pr
     return found
 
 
-def profile_interval(
-    fit: LinearMixedModel, which: Sequence[str] | None = None, *, level: float = 0.95
-) -> pd.DataFrame:
+def profile_interval(fit: LinearMixedModel, which: Sequence[str] | None = None, *, level: float = 0.95) -> pd.DataFrame:
     """Return profile likelihood intervals, each end found as the root of |ζ| = normal quantile.
 
     Parameters

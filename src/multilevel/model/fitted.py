@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from scipy.sparse import csc_array
 
+    from multilevel.inference.degrees_of_freedom import DdfName
+    from multilevel.inference.profile import Profile
     from multilevel.report.summary import Summary
 
 FloatArray = npt.NDArray[np.float64]
@@ -363,19 +366,29 @@ class LinearMixedModel:
 
         return component(self, name)
 
+    # ---- inference -------------------------------------------------------------------------------------------------------
+
+    def profile(self, which: Sequence[str] | None = None, *, level: float = 0.99, points: int = 8) -> Profile:
+        """Profile the likelihood of the parameters (see `multilevel.inference.profile.profile`)."""
+        from multilevel.inference.profile import profile
+
+        return profile(self, which, level=level, points=points)
+
     # ---- reports ---------------------------------------------------------------------------------------------------------
 
-    def summary(self, *, correlation: bool | None = None) -> Summary:
+    def summary(self, *, ddf: DdfName = "satterthwaite", correlation: bool | None = None) -> Summary:
         """Return the summary: scaled residuals, random effects, fixed effects with Satterthwaite's df, their correlations.
 
         Parameters
         ----------
+        ddf : {"satterthwaite", "kenward-roger", "residual", "asymptotic"}
+            How the degrees of freedom of the coefficients are found.
         correlation : bool, optional
             Whether to show the correlations of the fixed effects; by default with at most 12 of them.
         """
         from multilevel.report.summary import summarise
 
-        return summarise(self, correlation=correlation)
+        return summarise(self, correlation=correlation, ddf=ddf)
 
     def __repr__(self) -> str:
         """Return the fit in short, as lme4 prints it."""

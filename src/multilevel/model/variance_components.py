@@ -137,3 +137,9 @@ class VarianceComponents:
         from multilevel.report.variance_table import variance_table
 
         return variance_table(self, variances=False).to_text()
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook."""
+        from multilevel.report.variance_table import variance_table
+
+        return variance_table(self)._repr_html_()

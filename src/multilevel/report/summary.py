@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from multilevel.inference.coefficients import coefficient_table
+from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
 from multilevel.model.variance_components import VarianceComponents
 from multilevel.report.numbers import QUANTILE_LABELS, quantile_summary
 
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
 
 MAX_CORRELATIONS = 12
 """With more fixed effects than this their correlations are not shown unless asked for."""
+
+
+TEST_NAMES = {
+    "satterthwaite": "t-tests use Satterthwaite's method",
+    "kenward-roger": "t-tests use Kenward and Roger's method",
+    "residual": "t-tests use the residual degrees of freedom",
+    "asymptotic": "z-tests use the normal distribution",
+}
+"""What the title says of each way to find degrees of freedom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,8 @@ class Summary:
         Whether a covariance matrix is on the boundary.
     convergence : Certificate
         How the fit ended.
+    df_method : str
+        How the degrees of freedom were found.
 
     Examples
     --------
@@ -124,11 +136,12 @@ class Summary:
     offset: str | None
     singular: bool
     convergence: Certificate
+    df_method: str = "satterthwaite"
 
     @property
     def title(self) -> str:
         """What kind of model it is, how it was fitted and how it is tested."""
-        return f"{fit_title(self.reml)}. t-tests use Satterthwaite's method"
+        return f"{fit_title(self.reml)}. {TEST_NAMES[self.df_method]}"
 
     @property
     def random(self) -> pd.DataFrame:
@@ -204,7 +217,7 @@ class Summary:
             "missing": _plain(self.missing),
             "ngroups": _plain(self.ngroups.to_dict()),
             "fixed_effects": _plain(effects),
-            "df_method": "satterthwaite",
+            "df_method": self.df_method,
             "correlation": {"names": list(self.correlation.index), "values": _plain(self.correlation.to_numpy())},
             "random_effects": [
                 {
@@ -239,7 +252,7 @@ class Summary:
         }
 
 
-def summarise(fit: LinearMixedModel, correlation: bool | None = None) -> Summary:
+def summarise(fit: LinearMixedModel, correlation: bool | None = None, ddf: DdfName = "satterthwaite") -> Summary:
     """Gather the summary of a fit.
 
     Parameters
@@ -248,6 +261,8 @@ def summarise(fit: LinearMixedModel, correlation: bool | None = None) -> Summary
         The fit.
     correlation : bool, optional
         Whether to show the correlations of the fixed effects; by default with at most 12 of them.
+    ddf : {"satterthwaite", "kenward-roger", "residual", "asymptotic"}
+        How the degrees of freedom are found; Kenward and Roger's method adjusts the covariance matrix too.
 
     Returns
     -------
@@ -257,7 +272,8 @@ def summarise(fit: LinearMixedModel, correlation: bool | None = None) -> Summary
     import pandas as pd
 
     design, ending = fit._design, fit.convergence
-    covariance = fit.vcov()
+    names = list(fit.fixef.index)
+    covariance = pd.DataFrame(inference_basis(fit, ddf).vcov, index=names, columns=names)
     deviations = np.sqrt(np.diag(covariance))
     correlations = covariance.to_numpy() / np.outer(deviations, deviations)
     np.fill_diagonal(correlations, 1.0)
@@ -278,7 +294,7 @@ def summarise(fit: LinearMixedModel, correlation: bool | None = None) -> Summary
         n_rows=design.n_rows,
         missing=dict(design.missing_by_column),
         ngroups=fit.ngroups,
-        coefficients=coefficient_table(fit),
+        coefficients=coefficient_table(fit, ddf),
         components=fit.varcorr(),
         theta=fit.theta,
         correlation=pd.DataFrame(correlations, index=covariance.index, columns=covariance.columns),
@@ -296,6 +312,7 @@ def summarise(fit: LinearMixedModel, correlation: bool | None = None) -> Summary
             ending.gradient_norm if ending.gradient.size else 0.0,
             ending.expected_decrease,
         ),
+        df_method=ddf,
     )
 
 
