@@ -33,8 +33,13 @@ if TYPE_CHECKING:
         UnknownColumnError,
     )
     from multilevel.formula.grammar import Formula, find_bars, no_bars, parse_formula
+    from multilevel.inference.anova import anova
+    from multilevel.inference.anova_table import AnovaTable
     from multilevel.inference.contrasts import contrast_test
     from multilevel.inference.profile import Profile, profile
+    from multilevel.inference.random_terms import ranova
+    from multilevel.inference.single_term import drop1
+    from multilevel.inference.emmeans import emmeans, emtrends
     from multilevel.model.fitted import LinearMixedModel
     from multilevel.model.lmer import lmer
     from multilevel.model.random_effects import RandomEffects
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from multilevel.report.summary import Summary
 
 _HOME = {
+    "AnovaTable": "inference.anova_table",
     "ControlError": "errors",
     "Convergence": "engine.fit",
     "ConvergenceWarning": "errors",
@@ -61,18 +67,24 @@ _HOME = {
     "Summary": "report.summary",
     "UnknownColumnError": "errors",
     "VarianceComponents": "model.variance_components",
+    "anova": "inference.anova",
     "contrast_test": "inference.contrasts",
     "dataset_names": "data.datasets",
     "describe_dataset": "data.datasets",
+    "emmeans": "inference.emmeans",
+    "emtrends": "inference.emmeans",
+    "drop1": "inference.single_term",
     "find_bars": "formula.grammar",
     "lmer": "model.lmer",
     "load_dataset": "data.datasets",
     "no_bars": "formula.grammar",
     "parse_formula": "formula.grammar",
+    "ranova": "inference.random_terms",
     "profile": "inference.profile",
 }
 
 __all__ = [
+    "AnovaTable",
     "ControlError",
     "Convergence",
     "ConvergenceWarning",
@@ -93,15 +105,20 @@ __all__ = [
     "UnknownColumnError",
     "VarianceComponents",
     "__version__",
+    "anova",
     "contrast_test",
     "dataset_names",
     "describe_dataset",
+    "emmeans",
+    "emtrends",
+    "drop1",
     "find_bars",
     "lmer",
     "load_dataset",
     "no_bars",
     "parse_formula",
     "profile",
+    "ranova",
 ]
 
 

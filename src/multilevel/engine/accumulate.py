@@ -134,7 +134,8 @@ def shared_levels(start, order, codes, n_levels):
     for j in range(n_rows):
         count[j + 1] += count[j]
     found = np.empty(count[n_rows], dtype=np.int32)
-    mark[:] = -1
+    for level in range(n_levels):
+        mark[level] = -1
     for j in range(n_rows):
         at = count[j]
         for t in range(start[j], start[j + 1]):

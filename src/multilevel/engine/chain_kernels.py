@@ -94,6 +94,19 @@ def block_factor(factors, at, k, lam, psi):
 
 
 @kernel
+def panel_update(panel, filled, dense):
+    """Take TᵀT of the rows gathered in a panel off the dense matrix, and clear them."""
+    rows = panel[:filled]
+    lost = np.dot(rows.T, rows)
+    for r in range(dense.shape[0]):
+        for c in range(r + 1):
+            dense[r, c] -= lost[r, c]
+    for r in range(filled):
+        for c in range(panel.shape[1]):
+            panel[r, c] = 0.0
+
+
+@kernel
 def eliminate(
     layout,
     factors,
@@ -201,8 +214,7 @@ def eliminate(
             # the dense matrix loses TᵀT
             if meets_much(count, order):
                 if filled + k > panel.shape[0]:
-                    dense -= np.dot(panel[:filled].T, panel[:filled])
-                    panel[:filled] = 0.0
+                    panel_update(panel, filled, dense)
                     filled = 0
                 for t in range(k):
                     for c in range(count):
@@ -247,7 +259,7 @@ def eliminate(
                             total += t_tail[t, col + r] * t_values[t, c]
                         values[o_v + r * o_count + position[p_at + c]] -= total
         if filled > 0:
-            dense -= np.dot(panel[:filled].T, panel[:filled])
+            panel_update(panel, filled, dense)
         logdet += np.log(product)
     return logdet
 
@@ -367,8 +379,13 @@ def panel_products(panel, filled, k, bar_dense, total):
     for first in range(0, filled, k):
         for r in range(k):
             for c in range(k):
-                total[r, c] -= np.dot(moved[first + r], panel[first + c])
-    panel[:filled] = 0.0
+                inner = 0.0
+                for t in range(panel.shape[1]):
+                    inner += moved[first + r, t] * panel[first + c, t]
+                total[r, c] -= inner
+    for r in range(filled):
+        for c in range(panel.shape[1]):
+            panel[r, c] = 0.0
 
 
 @kernel

@@ -22,7 +22,7 @@ def kernel(function: Callable[..., Any] | None = None, *, reassociate: bool = Fa
         return lambda inner: kernel(inner, reassociate=reassociate)
     fastmath = {"reassoc", "contract", "nsz", "arcp"} if reassociate else False
     try:
-        return njit(function, cache=True, nogil=True, fastmath=fastmath)
+        return njit(function, cache=True, nogil=True, error_model="numpy", fastmath=fastmath)
     except RuntimeError:
         # Neither the package's folder nor the user's can be written: compile anew in every process.
-        return njit(function, cache=False, nogil=True, fastmath=fastmath)
+        return njit(function, cache=False, nogil=True, error_model="numpy", fastmath=fastmath)

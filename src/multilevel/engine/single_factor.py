@@ -34,11 +34,28 @@ def lower_cholesky(matrix, n):
 
 
 @kernel
-def step_within(gradient, hessian, radius):
-    """Minimise the quadratic model within a ball (see `newton.trust_region_step`); flat directions are only damped."""
+def product(a, b, out):
+    """Write the matrix product ab: small matrices, for which a loop compiles and runs faster than a library call."""
+    for r in range(a.shape[0]):
+        for c in range(b.shape[1]):
+            total = 0.0
+            for t in range(a.shape[1]):
+                total += a[r, t] * b[t, c]
+            out[r, c] = total
+
+
+@kernel
+def step_within(gradient, hessian, radius, step):
+    """Minimise the quadratic model within a ball (see `newton.trust_region_step`); flat directions are only damped.
+
+    Writes the step; returns the decrease that the model expects and the step's length.
+    """
     values, vectors = np.linalg.eigh(hessian)
     m = gradient.shape[0]
-    g = vectors.T @ gradient
+    g = np.zeros(m)
+    for a in range(m):
+        for b in range(m):
+            g[a] += vectors[b, a] * gradient[b]
     largest = 1e-8
     for a in range(m):
         largest = max(largest, abs(values[a]))
@@ -71,7 +88,14 @@ def step_within(gradient, hessian, radius):
         s = -g[a] / (values[a] + shift)
         decrease -= g[a] * s + 0.5 * values[a] * s * s
         g[a] = s
-    return vectors @ g, decrease
+    length = 0.0
+    for a in range(m):
+        total = 0.0
+        for b in range(m):
+            total += vectors[a, b] * g[b]
+        step[a] = total
+        length += total * total
+    return decrease, np.sqrt(length)
 
 
 @kernel
@@ -82,12 +106,15 @@ def solve_single_factor(layout, phi, diagonal, tail, values, fixed, dots, df, re
     """
     m, k = dots.shape[0], dots.shape[1]
     p = fixed.shape[0] - 1
-    lam[:] = 0.0
-    for a in range(m):
-        for r in range(k):
-            for c in range(k):
-                lam[r, c] += phi[a] * dots[a, r, c]
-    dense[:] = fixed
+    for r in range(k):
+        for c in range(k):
+            total = 0.0
+            for a in range(m):
+                total += phi[a] * dots[a, r, c]
+            lam[r, c] = total
+    for r in range(p + 1):
+        for c in range(p + 1):
+            dense[r, c] = fixed[r, c]
     value = eliminate(layout, lam.ravel(), diagonal, tail, values, dense)
     if not lower_cholesky(dense, p):
         return np.inf, 0.0
@@ -113,34 +140,126 @@ def solve_single_factor(layout, phi, diagonal, tail, values, fixed, dots, df, re
 
 
 @kernel
+def inverse_from_cholesky(lower, n, inverse):
+    """Write (LLᵀ)⁻¹ from L, the lower triangle."""
+    for c in range(n):
+        for r in range(n):
+            inverse[r, c] = 0.0
+        inverse[c, c] = 1.0
+        for r in range(c, n):
+            total = inverse[r, c]
+            for t in range(c, r):
+                total -= lower[r, t] * inverse[t, c]
+            inverse[r, c] = total / lower[r, r]
+        for r in range(n - 1, -1, -1):
+            total = inverse[r, c]
+            for t in range(r + 1, n):
+                total -= lower[t, r] * inverse[t, c]
+            inverse[r, c] = total / lower[r, r]
+
+
+@kernel
+def search_derivatives(
+    levels, lam, diagonal, values, dots, inverse, log_part, coefficients, scale, rss, reml, gradient, hessian
+):
+    """Write gradient and Hessian of the criterion; the formulas are those of `blocked.single_factor_derivatives`."""
+    m, k = dots.shape[0], dots.shape[1]
+    p = inverse.shape[0]
+    kk = k * k
+    bar = np.zeros((k, k))
+    gg = np.zeros((k, k))
+    tensor = np.zeros((k, k, k, k))
+    s_sum = np.zeros((k, k, p, p))
+    g_sum = np.zeros((k, k, p))
+    single_factor_sums(
+        levels, k, p + 1, lam.ravel(), diagonal, values, log_part, coefficients, scale, bar, tensor, s_sum, g_sum, gg
+    )
+    for r in range(k):
+        for c in range(r):
+            middle = 0.5 * (bar[r, c] + bar[c, r])
+            bar[r, c] = middle
+            bar[c, r] = middle
+    pushed = np.empty((k, k))
+    product(bar, lam, pushed)
+    # directions ∂Ψ/∂φ, as rows
+    flat = np.empty((m, kk))
+    slope = np.zeros(m)
+    for a in range(m):
+        total = 0.0
+        for r in range(k):
+            for c in range(k):
+                total += pushed[r, c] * dots[a, r, c]
+                half = 0.0
+                for t in range(k):
+                    half += dots[a, r, t] * lam[c, t] + lam[r, t] * dots[a, c, t]
+                flat[a, r * k + c] = half
+                slope[a] += half * gg[r, c]
+        gradient[a] = 2.0 * total
+    moved = np.empty((kk, kk))
+    for r in range(k):
+        for s in range(k):
+            for t in range(k):
+                for u in range(k):
+                    moved[s * k + t, u * k + r] = tensor[r, s, t, u]
+    through = np.empty((m, kk))
+    product(flat, moved, through)
+    g_flat = np.zeros((m, p))
+    g_inverse = np.empty((m, p))
+    weighted = np.zeros((m, p, p))
+    for a in range(m):
+        for r in range(k):
+            for c in range(k):
+                f = flat[a, r * k + c]
+                if f == 0.0:
+                    continue
+                for t in range(p):
+                    g_flat[a, t] += f * g_sum[r, c, t]
+                    for u in range(p):
+                        weighted[a, t, u] += f * s_sum[r, c, t, u]
+    product(g_flat, inverse, g_inverse)
+    turned = np.empty((m, p, p))
+    for a in range(m):
+        product(log_part, weighted[a], turned[a])
+    for a in range(m):
+        product(bar, dots[a], pushed)
+        for b in range(m):
+            total = -scale / rss * slope[a] * slope[b]
+            for t in range(kk):
+                total += through[a, t] * flat[b, t]
+            for r in range(k):
+                for c in range(k):
+                    total += 2.0 * pushed[r, c] * dots[b, r, c]
+            for c in range(p):
+                total -= 2.0 * scale * g_inverse[a, c] * g_flat[b, c]
+            if reml:
+                for r in range(p):
+                    for c in range(p):
+                        total -= turned[a, r, c] * turned[b, c, r]
+            hessian[a, b] = total
+    for a in range(m):
+        for b in range(a):
+            middle = 0.5 * (hessian[a, b] + hessian[b, a])
+            hessian[a, b] = middle
+            hessian[b, a] = middle
+
+
+@kernel
 def search_single_factor(
-    layout,
-    diagonal,
-    tail,
-    values,
-    fixed,
-    dots,
-    df,
-    reml,
-    start,
-    tolerance,
-    max_evaluations,
-    trace,
+    layout, diagonal, tail, values, fixed, dots, df, reml, start, tolerance, max_evaluations, trace
 ):
     """Walk to the optimum.
 
     Returns φ, the number of evaluations, the number of accepted steps (whose criteria are in `trace`) and whether a further step
     would change the criterion by less than the tolerance.
     """
-    levels = layout.levels
     m, k = dots.shape[0], dots.shape[1]
     p = fixed.shape[0] - 1
-    kk = k * k
     phi = start.copy()
     trial = start.copy()
     radius = np.sqrt(float(m))
     value = np.inf
     decrease = 0.0
+    length = 0.0
     step = np.zeros(m)
     gradient = np.zeros(m)
     hessian = np.zeros((m, m))
@@ -148,10 +267,11 @@ def search_single_factor(
     accepted = 0
     lam = np.empty((k, k))
     inverse = np.zeros((p, p))
-    none = np.zeros((p, p))
+    log_part = np.zeros((p, p))
+    if reml:
+        log_part = inverse
     dense = np.empty_like(fixed)
     coefficients = np.ones(p + 1)
-    flat = np.empty((m, kk))
     while evaluations < max_evaluations:
         new_value, rss = solve_single_factor(
             layout, trial, diagonal, tail, values, fixed, dots, df, reml, lam, dense, coefficients
@@ -159,115 +279,47 @@ def search_single_factor(
         evaluations += 1
         if np.isinf(new_value):
             return phi, evaluations, accepted, False
+        good = True
         if evaluations > 1:
-            noise = 1e-14 * abs(new_value)
-            ratio = (value - new_value + noise) / decrease
-            length = np.sqrt((step * step).sum())
+            ratio = (value - new_value + 1e-14 * abs(new_value)) / decrease
             if ratio < 0.25:
                 radius = 0.25 * length
             elif ratio > 0.75 and length > 0.9 * radius:
                 radius = 2.5 * radius
-            if not ratio > 1e-4:
-                if radius < 1e-10:
-                    return phi, evaluations, accepted, False
-                step, decrease = step_within(gradient, hessian, radius)
-                trial = phi + step
-                continue
-        phi = trial.copy()
-        value = new_value
-        trace[accepted] = value
-        accepted += 1
-        for c in range(p):
-            for r in range(p):
-                inverse[r, c] = 0.0
-            inverse[c, c] = 1.0
-        for c in range(p):
-            for r in range(c, p):
-                total = inverse[r, c]
-                for t in range(c, r):
-                    total -= dense[r, t] * inverse[t, c]
-                inverse[r, c] = total / dense[r, r]
-        for c in range(p):
-            for r in range(p - 1, -1, -1):
-                total = inverse[r, c]
-                for t in range(r + 1, p):
-                    total -= dense[t, r] * inverse[t, c]
-                inverse[r, c] = total / dense[r, r]
-        scale = df / rss
-        bar = np.zeros((k, k))
-        gg = np.zeros((k, k))
-        tensor = np.zeros((k, k, k, k))
-        s_sum = np.zeros((k, k, p, p))
-        g_sum = np.zeros((k, k, p))
-        single_factor_sums(
-            levels[0],
-            k,
-            p + 1,
-            lam.ravel(),
-            diagonal,
-            values,
-            inverse if reml else none,
-            coefficients,
-            scale,
-            bar,
-            tensor,
-            s_sum,
-            g_sum,
-            gg,
-        )
-        bar = 0.5 * (bar + bar.T)
-        pushed = bar @ lam
-        for a in range(m):
-            total = 0.0
-            for r in range(k):
-                for c in range(k):
-                    total += pushed[r, c] * dots[a, r, c]
-            gradient[a] = 2.0 * total
-            half = dots[a] @ lam.T
-            for r in range(k):
-                for c in range(k):
-                    flat[a, r * k + c] = half[r, c] + half[c, r]
-        moved = np.empty((kk, kk))
-        for r in range(k):
-            for s in range(k):
-                for t in range(k):
-                    for u in range(k):
-                        moved[s * k + t, u * k + r] = tensor[r, s, t, u]
-        hessian = flat @ moved @ flat.T
-        s_flat = flat @ s_sum.reshape(kk, p * p)
-        g_flat = flat @ g_sum.reshape(kk, p)
-        g_inverse = g_flat @ inverse
-        slope = flat @ gg.ravel()
-        for a in range(m):
-            left = bar @ dots[a]
-            for b in range(m):
-                total = 0.0
-                for r in range(k):
-                    for c in range(k):
-                        total += left[r, c] * dots[b, r, c]
-                change = 2.0 * total - scale / rss * slope[a] * slope[b]
-                for c in range(p):
-                    change -= 2.0 * scale * g_inverse[a, c] * g_flat[b, c]
-                hessian[a, b] += change
-        if reml and p > 0:
-            products = np.empty((m, p * p))
+            good = ratio > 1e-4
+            if not good and radius < 1e-10:
+                return phi, evaluations, accepted, False
+        if good:
             for a in range(m):
-                products[a] = (inverse @ s_flat[a].reshape(p, p)).ravel()
-            for a in range(m):
-                for b in range(m):
-                    total = 0.0
-                    for r in range(p):
-                        for c in range(p):
-                            total += products[a, r * p + c] * products[b, c * p + r]
-                    hessian[a, b] -= total
-        hessian = 0.5 * (hessian + hessian.T)
-        step, decrease = step_within(gradient, hessian, radius)
+                phi[a] = trial[a]
+            value = new_value
+            trace[accepted] = value
+            accepted += 1
+            inverse_from_cholesky(dense, p, inverse)
+            search_derivatives(
+                layout.levels[0],
+                lam,
+                diagonal,
+                values,
+                dots,
+                inverse,
+                log_part,
+                coefficients,
+                df / rss,
+                rss,
+                reml,
+                gradient,
+                hessian,
+            )
+        decrease, length = step_within(gradient, hessian, radius, step)
         if decrease <= tolerance or decrease <= 1e-14 * abs(value):
             # One more Newton step costs no further derivatives here and doubles the digits.
-            if np.sqrt((step * step).sum()) < radius:
-                phi = phi + step
+            if length < radius:
+                for a in range(m):
+                    phi[a] += step[a]
             return phi, evaluations, accepted, True
-        trial = phi + step
+        for a in range(m):
+            trial[a] = phi[a] + step[a]
     return phi, evaluations, accepted, False
 
 

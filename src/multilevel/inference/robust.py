@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from multilevel.errors import ControlError, DataError
 from multilevel.inference.degrees_of_freedom import FTest, independent_rows
-from multilevel.model.simulation import is_nested
+from multilevel.model.simulation import is_nested, marginal_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -167,7 +167,7 @@ class RobustBasis:
         moments = (flat.T @ flat).reshape(q, p, q, p)
         total = float((moments**2).sum() + np.einsum("satb,tasb->", moments, moments))
         total += _traces(within) - _traces(own - within)
-        return q * (q + 1) / total
+        return float(q * (q + 1) / total)
 
     def f_test(self, contrasts: FloatArray, estimates: FloatArray) -> FTest:
         """Return the approximate Hotelling test; NaN where there are too few clusters for that many contrasts."""
@@ -250,7 +250,7 @@ def _dependent(fit: LinearMixedModel, kind: str, clusters: Clusters) -> RobustBa
     if design.weights is not None:
         solved = solved * design.weights
     scores = np.column_stack(
-        [np.bincount(clusters.codes, solved * x, clusters.count) for x in design.X.T] or [np.zeros((clusters.count, 0))]
+        [np.zeros((clusters.count, 0)), *(np.bincount(clusters.codes, solved * x, clusters.count) for x in design.X.T)]
     )
     spread = scores @ (fit.sigma**2 * fit._engine.unscaled_vcov)
     vcov = _scaling(fit, kind, clusters.count) * np.einsum("ja,jb->ab", spread, spread)
@@ -265,7 +265,7 @@ def _independent(fit: LinearMixedModel, kind: str, clusters: Clusters) -> Robust
     M = fit.sigma**2 * fit._engine.unscaled_vcov
     values, vectors = np.linalg.eigh(M)
     half = vectors * np.sqrt(np.maximum(values, 0.0))
-    error = design.y - _marginal(fit)
+    error = design.y - marginal_mean(fit)
     order = np.argsort(clusters.codes, kind="stable")
     ends = np.cumsum(np.bincount(clusters.codes, minlength=clusters.count))[:-1]
     scale = np.sqrt(_scaling(fit, kind, clusters.count))
@@ -295,18 +295,12 @@ def _independent(fit: LinearMixedModel, kind: str, clusters: Clusters) -> Robust
     return RobustBasis(kind, clusters.name, clusters.count, meat, own, shared)
 
 
-def _marginal(fit: LinearMixedModel) -> FloatArray:
-    from multilevel.model.simulation import _marginal_mean
-
-    return _marginal_mean(fit)
-
-
 def _cluster_covariance(fit: LinearMixedModel, rows: npt.NDArray[np.intp]) -> FloatArray:
     """Return the fitted covariance matrix of some rows."""
     design = fit._design
     result = np.diag(np.full(rows.size, fit.sigma**2) / (1.0 if design.weights is None else design.weights[rows]))
     for term, factor in zip(fit._terms, fit._engine.term_factors(), strict=True):
-        Z = fit.sigma * (design.columns[np.ix_(rows, term.columns)] @ factor)
+        Z = fit.sigma * (design.columns[rows][:, list(term.columns)] @ factor)
         codes = term.factor.codes[rows]
         result += (Z @ Z.T) * (codes[:, None] == codes)
     return result
@@ -346,13 +340,14 @@ def robust_coefficients(
     --------
     >>> import multilevel as ml
     >>> from multilevel.inference.robust import robust_coefficients
-    >>> fit = ml.lmer("weight ~ Time * Diet + (Time | Rat)", data) # doctest: +SKIP
-    >>> robust_coefficients(fit) # doctest: +SKIP
+    >>> fit = ml.lmer("strength ~ 1 + (1 | batch/cask)", ml.load_dataset("Pastes"))
+    >>> robust_coefficients(fit)[["std_error", "df"]].round(3).values.tolist()
+    [[0.677, 9.0]]
     """
     from multilevel.inference.contrasts import t_table
 
     basis = robust_basis(fit, kind, cluster, allow_crossed=allow_crossed)
-    beta = fit.fixef.to_numpy(dtype=np.float64)
+    beta: FloatArray = np.asarray(fit.fixef, dtype=np.float64)
     table = t_table(basis, np.eye(beta.size), beta, beta, level)
     table.index = fit.fixef.index
     return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from scipy.sparse import csc_array
 
+    from multilevel.inference.bootstrap import BootstrapKind, BootstrapResult
     from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.inference.profile import Profile
+    from multilevel.model.simulation import Seed
     from multilevel.report.summary import Summary
 
 FloatArray = npt.NDArray[np.float64]
@@ -159,10 +161,25 @@ class LinearMixedModel:
             parts.append(term_variance(term.factor.name, term.names, factor, self.sigma, correlated))
         return VarianceComponents(tuple(parts), self.sigma)
 
-    def vcov(self) -> pd.DataFrame:
-        """Return the covariance matrix of the fixed effects, σ²(XᵀV⁻¹X)⁻¹."""
+    def vcov(
+        self, kind: Literal["model", "CR0", "CR1", "CR1S", "CR2"] = "model", *, cluster: Any = None
+    ) -> pd.DataFrame:
+        """Return the covariance matrix of the fixed effects, σ²(XᵀV⁻¹X)⁻¹ or a cluster-robust one.
+
+        Parameters
+        ----------
+        kind : {"model", "CR0", "CR1", "CR1S", "CR2"}
+            ``"model"``, or the correction of the cluster-robust sandwich for few clusters (see `robust_basis`).
+        cluster : str or array_like, optional
+            The clusters: a grouping factor, a column of the data, or one value for each row; by default the grouping factor in
+            which all others are nested.
+        """
         import pandas as pd
 
+        if kind != "model":
+            from multilevel.inference.robust import robust_vcov
+
+            return robust_vcov(self, kind, cluster)
         names = list(self._design.fixed_names)
         return pd.DataFrame(self.sigma**2 * self._engine.unscaled_vcov, index=names, columns=names)
 
@@ -472,6 +489,69 @@ class LinearMixedModel:
                 f"The new response has {int((~np.isfinite(rows)).sum())} values that are not finite; correct them."
             )
         return rows
+
+    def simulate(self, n: int = 1, *, rng: Seed = None, conditional: bool = False) -> FloatArray:
+        """Draw responses from the fitted model.
+
+        Parameters
+        ----------
+        n : int
+            How many responses.
+        rng : int, SeedSequence or Generator, optional
+            Where the random numbers come from.
+        conditional : bool
+            Whether the conditional modes of this fit are in all responses; by default each has new random effects.
+
+        Returns
+        -------
+        ndarray
+            Shape (n, nobs): a response in each row, for the rows that the fit used, with the offset in it.
+        """
+        from multilevel.model.simulation import simulate
+
+        return simulate(self, n, rng=rng, conditional=conditional)
+
+    def bootstrap(
+        self,
+        n: int = 1000,
+        *,
+        kind: BootstrapKind = "parametric",
+        rng: Seed = None,
+        threads: int | None = None,
+        progress: bool = False,
+        statistic: Callable[[LinearMixedModel], Any] | None = None,
+        cluster: Any = None,
+    ) -> BootstrapResult:
+        """Bootstrap the fit.
+
+        Parameters
+        ----------
+        n : int
+            Number of replicates.
+        kind : {"parametric", "residual", "cluster"}
+            Responses drawn from the fitted model; conditional modes and residuals drawn with replacement and reflated; or whole
+            clusters drawn with replacement.
+        rng : int, SeedSequence or Generator, optional
+            Where the random numbers come from. The result does not depend on the number of threads.
+        threads : int, optional
+            Threads to share the replicates among; by default one for each processor.
+        progress : bool
+            Whether to show a progress bar.
+        statistic : callable, optional
+            What to replicate: a function of a fit that returns numbers; by default all parameters.
+        cluster : str or array_like, optional
+            For ``"cluster"``, the clusters; by default the grouping factor in which all others are nested.
+
+        Returns
+        -------
+        BootstrapResult
+            The replicates, with `confint` and `summary`.
+        """
+        from multilevel.inference.bootstrap import bootstrap
+
+        return bootstrap(
+            self, n, kind=kind, rng=rng, threads=threads, progress=progress, statistic=statistic, cluster=cluster
+        )
 
     def update(
         self, formula: str | Formula | None = None, data: Any = None, *, reml: bool | None = None, **changes: Any

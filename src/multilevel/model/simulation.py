@@ -86,7 +86,7 @@ class GaussianSource:
     @property
     def numbers_per_response(self) -> int:
         """Number of random effects and rows."""
-        return self.mean.size + sum(rows.n_levels * factor.shape[0] for rows, factor in self.terms)
+        return self.mean.size + sum(rows.n_levels * int(factor.shape[0]) for rows, factor in self.terms)
 
     def draw(self, rng: np.random.Generator, count: int) -> FloatArray:
         """Return `count` responses."""
@@ -146,7 +146,8 @@ def _error_scale(design: Design) -> FloatArray:
     return np.ones(design.nobs) if design.weights is None else 1.0 / np.sqrt(design.weights)
 
 
-def _marginal_mean(fit: LinearMixedModel) -> FloatArray:
+def marginal_mean(fit: LinearMixedModel) -> FloatArray:
+    """Return Xβ and the offset of every row."""
     design = fit._design
     result = np.zeros(design.nobs) if design.offset is None else design.offset.copy()
     for c, value in enumerate(fit._engine.beta):
@@ -162,7 +163,7 @@ def gaussian_source(fit: LinearMixedModel, *, conditional: bool = False) -> Gaus
         return GaussianSource(fit._fitted_values, error, ())
     factors = [fit.sigma * factor for factor in fit._engine.term_factors()]
     terms = tuple((_Rows.of(design, term), factor) for term, factor in zip(fit._terms, factors, strict=True))
-    return GaussianSource(_marginal_mean(fit), error, terms)
+    return GaussianSource(marginal_mean(fit), error, terms)
 
 
 def resampled_source(fit: LinearMixedModel) -> ResampledSource:
@@ -196,7 +197,7 @@ def resampled_source(fit: LinearMixedModel) -> ResampledSource:
     size = math.sqrt(float(np.mean(residuals**2)))
     if size > 0.0:
         residuals *= fit.sigma / size
-    return ResampledSource(_marginal_mean(fit), residuals, _error_scale(design), tuple(sources))
+    return ResampledSource(marginal_mean(fit), residuals, _error_scale(design), tuple(sources))
 
 
 def _reflate(modes: FloatArray, factor: FloatArray) -> FloatArray:
@@ -294,9 +295,7 @@ class ClusterDesigns:
         """Split a design into the clusters that codes name."""
         order = np.argsort(codes, kind="stable")
         ends = np.cumsum(np.bincount(codes, minlength=n_clusters))[:-1]
-        inside = {
-            term.factor.name: is_nested(term.factor.codes, term.factor.n_levels, codes) for term in design.random
-        }
+        inside = {term.factor.name: is_nested(term.factor.codes, term.factor.n_levels, codes) for term in design.random}
         return cls(design, tuple(np.split(order, ends)), inside)
 
     def take(self, clusters: npt.NDArray[np.integer]) -> Design:

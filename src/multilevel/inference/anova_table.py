@@ -1,0 +1,185 @@
+"""The tables that `anova`, `ranova` and `drop1` return, and how they are shown."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from multilevel.report.numbers import STARS_LEGEND, format_number, format_p_values, format_values, stars
+from multilevel.report.tables import Table, escape_latex, escape_markdown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIGITS = 5
+"""Significant digits of all columns but the p-values."""
+
+_TESTS = frozenset({"F value", "Chisq"})
+_SMALLEST = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AnovaTable:
+    """A table of tests: what `anova`, `ranova` and `drop1` return.
+
+    Attributes
+    ----------
+    title : str
+        What the table shows, and by which method.
+    models : mapping
+        The formulas of the models compared, by their labels in the table; or the one model under ``"Model"``.
+    note : str
+        What a reader of the numbers should know, such as that fits were made anew by maximum likelihood; often empty.
+    heads : mapping
+        The column heads of the printed table, by the names in the data frame.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> fit = ml.lmer("Reaction ~ Days + (Days | Subject)", ml.load_dataset("sleepstudy"))
+    >>> table = ml.anova(fit)
+    >>> print(table)
+    Type III analysis of variance with Satterthwaite's method
+    <BLANKLINE>
+    Model: Reaction ~ Days + (Days | Subject)
+    <BLANKLINE>
+         Sum Sq Mean Sq NumDF DenDF F value    Pr(>F)
+    Days  30031   30031     1    17  45.853 3.264e-06 ***
+    ---
+    Signif. codes:  0 '***' 0.001 '**' 0.01 '*' 0.05 '.' 0.1 ' ' 1
+    >>> table.to_frame().round(3)
+           sum_sq    mean_sq  df_numerator  df_denominator  statistic  p_value
+    Days  30031.0...  30031.0...             1            17.0     45.853      0.0
+    """
+
+    title: str
+    models: Mapping[str, str]
+    note: str
+    heads: Mapping[str, str]
+    _frame: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the numbers at full precision; what does not apply to a row is NaN."""
+        return self._frame.copy()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return title, models, note and rows in dicts and lists that JSON takes, None for what does not apply."""
+        rows = []
+        for label, row in self._frame.iterrows():
+            numbers = {str(name): float(value) for name, value in row.items()}
+            rows.append(
+                {"label": label, **{name: value if math.isfinite(value) else None for name, value in numbers.items()}}
+            )
+        return {"title": self.title, "models": dict(self.models), "note": self.note, "rows": rows}
+
+    def _table(self) -> tuple[Table, bool]:
+        """Return the cells, and whether some p-value has stars."""
+        frame = self._frame
+        columns = []
+        for name, head in self.heads.items():
+            values = frame[name].to_numpy(dtype=np.float64)
+            columns.append(_p_cells(values) if name == "p_value" else _cells(values, head))
+        p_values = frame["p_value"].to_numpy(dtype=np.float64)
+        starred = bool((p_values < 0.1).any())
+        if starred:
+            marks = ["" if math.isnan(value) else stars(value) for value in p_values]
+            width = max(map(len, marks))
+            columns.append([mark.ljust(width) for mark in marks])
+        rows = tuple((str(label), *(column[r] for column in columns)) for r, label in enumerate(frame.index))
+        heads = ("", *self.heads.values(), *(("",) if starred else ()))
+        return Table(self.title, heads, rows), starred
+
+    def __str__(self) -> str:
+        """Return the text."""
+        table, starred = self._table()
+        several = len(self.models) > 1
+        listed = "\n".join(f"{label}: {formula}" for label, formula in self.models.items())
+        parts = [self.title, *([self.note] if self.note else []), f"Models:\n{listed}" if several else listed]
+        return "\n\n".join([*parts, table.to_text() + (f"\n---\n{STARS_LEGEND}" if starred else "")])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Return the HTML for a notebook."""
+        return self.to_html()
+
+    def to_html(self) -> str:
+        """Return the table as HTML with its own style, for light and dark pages."""
+        from multilevel.report.markup import _STYLE
+
+        table, starred = self._table()
+        parts = [f"<p>{html.escape(self.note)}</p>"] if self.note else []
+        parts += [
+            f"<p>{html.escape(label)}: <code>{html.escape(formula)}</code></p>"
+            for label, formula in self.models.items()
+        ]
+        parts.append(table.to_html())
+        if starred:
+            parts.append(f'<p class="legend">{html.escape(STARS_LEGEND)}</p>')
+        inside = "\n".join(parts)
+        return (
+            f'<section class="multilevel-summary" aria-label="{html.escape(self.title)}">\n<style>\n{_STYLE}\n</style>\n'
+            f"{inside}\n</section>"
+        )
+
+    def to_markdown(self) -> str:
+        """Return the table as Markdown."""
+        from multilevel.report.markup import _code
+
+        table, starred = self._table()
+        parts = [escape_markdown(self.note)] if self.note else []
+        parts.append("\n".join(f"- {label}: {_code(formula)}" for label, formula in self.models.items()))
+        parts.append(table.to_markdown())
+        if starred:
+            parts.append(escape_markdown(STARS_LEGEND))
+        return "\n\n".join(parts)
+
+    def to_latex(self) -> str:
+        """Return the table as LaTeX; it needs the booktabs package."""
+        table, starred = self._table()
+        parts = ["% requires \\usepackage{booktabs}"]
+        parts += [rf"\noindent {escape_latex(self.note)}"] if self.note else []
+        parts += [
+            rf"\noindent {escape_latex(label)}: \texttt{{{escape_latex(formula)}}}"
+            for label, formula in self.models.items()
+        ]
+        parts.append(table.to_latex())
+        parts += [rf"\noindent {escape_latex(STARS_LEGEND)}"] if starred else []
+        return "\n\n".join(parts)
+
+
+def _cells(values: np.ndarray[Any, np.dtype[np.float64]], head: str) -> list[str]:
+    """Write a column of numbers, with blanks for what does not apply; what is next to nothing beside others becomes zero."""
+    shown = ~np.isnan(values)
+    finite = np.abs(values[np.isfinite(values)])
+    largest = float(finite.max()) if finite.size else 0.0
+    if head in _TESTS:
+        places = DIGITS - 1
+    elif head == "Df":
+        places = DIGITS
+    else:
+        places = max(0, DIGITS - math.ceil(math.log10(largest))) if largest > 0 else DIGITS
+    # R's rounding of a column keeps zeros but not, in a column of numbers of one size, their digits.
+    texts = iter(format_values([_rounded(float(value), places) for value in values[shown]], DIGITS))
+    return [next(texts) if here else "" for here in shown]
+
+
+def _rounded(value: float, places: int) -> float:
+    return round(value, places) if math.isfinite(value) else value
+
+
+def _p_cells(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[str]:
+    """Write p-values with four significant digits, those below the precision of a double as ``< 2.2e-16``."""
+    cells = ["" for _ in values]
+    plain = [at for at, value in enumerate(values) if value >= _SMALLEST]
+    for at, text in zip(plain, format_p_values(values[plain], DIGITS - 1), strict=True):
+        cells[at] = text
+    widest = max((len(cells[at]) for at in plain), default=0)
+    digits = 2 if not plain or widest >= 9 else 1
+    bound = f"<{'' if plain and digits == 1 and widest <= 6 else ' '}{format_number(_SMALLEST, digits)}"
+    return [bound if value < _SMALLEST else text for value, text in zip(values, cells, strict=True)]

@@ -1,0 +1,359 @@
+"""The reference grid: every combination of the factors' levels with the covariates at their means, as rows of the design."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.data.factors import Factor, factorize
+from multilevel.data.frames import Column, Frame, unknown_column
+from multilevel.data.levels import level_text
+from multilevel.errors import ControlError, DataError, DataTypeError, UnknownColumnError
+from multilevel.formula.coding import Coding, fill_column
+from multilevel.formula.deparse import deparse
+from multilevel.formula.encoder import DesignEncoder
+from multilevel.formula.syntax import Call, Name, Node, names_in
+from multilevel.formula.values import Variable
+
+if TYPE_CHECKING:
+    from multilevel.model.fitted import LinearMixedModel
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+WEIGHTS = ("equal", "proportional", "outer", "cells")
+FEW_VALUES = 2
+"""A covariate with no more values than this counts as a factor."""
+LARGEST = 50_000_000
+"""Most numbers that a grid's design may have."""
+_MAKES_FACTORS = frozenset({"factor", "as.factor", "ordered", "as.ordered"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GridVariable:
+    """A variable of the fixed part as it stands in a grid.
+
+    Attributes
+    ----------
+    name
+        The column.
+    values
+        Its values in the grid: levels, or numbers.
+    codes
+        For a factor and each row of the data the position of its level among the values, -1 where it is none of them; None for
+        a covariate.
+    """
+
+    name: str
+    values: tuple[Any, ...]
+    codes: IntArray | None
+
+    @property
+    def is_factor(self) -> bool:
+        """Whether the variable has levels."""
+        return self.codes is not None
+
+    def column(self, positions: IntArray) -> npt.NDArray[Any]:
+        """Return the values at some positions as a column that the design can be made of."""
+        text = any(isinstance(value, str) for value in self.values)
+        values = np.array(self.values, dtype=object) if text else np.array(self.values)
+        found: npt.NDArray[Any] = values[positions]
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearForms:
+    """Linear functions of the fixed effects, one in each row.
+
+    Attributes
+    ----------
+    rows
+        Weights of the coefficients, shape (m, p).
+    defects
+        How far each function is from one that can be estimated, for each dropped column, shape (m, d): zero where it can.
+    constants
+        What is added to each (a part of an offset), shape (m,).
+    """
+
+    rows: FloatArray
+    defects: FloatArray
+    constants: FloatArray
+
+    def combine(self, weights: FloatArray) -> LinearForms:
+        """Return combinations of the functions; what only rounding left is taken out."""
+        rows = weights @ self.rows
+        noise = 1e-12 * (np.abs(weights) @ np.abs(self.rows))
+        return LinearForms(np.where(np.abs(rows) <= noise, 0.0, rows), weights @ self.defects, weights @ self.constants)
+
+    @property
+    def estimable(self) -> npt.NDArray[np.bool_]:
+        """Which of the functions the data determine."""
+        if not self.defects.shape[1]:
+            return np.ones(len(self.rows), dtype=np.bool_)
+        size = np.maximum(1.0, np.abs(self.rows).max(axis=1, initial=0.0))
+        return np.asarray((np.abs(self.defects) <= 1e-6 * size[:, None]).all(axis=1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReferenceGrid:
+    """Variables and, for each combination of their values, the row of the fixed-effects design.
+
+    Attributes
+    ----------
+    variables
+        The variables; the first varies slowest in the rows.
+    forms
+        The rows of the design.
+    row_weights
+        Prior weights of the rows of the data, or None: the frequencies count them.
+    """
+
+    variables: tuple[GridVariable, ...]
+    forms: LinearForms
+    row_weights: FloatArray | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of values of each variable."""
+        return tuple(len(variable.values) for variable in self.variables)
+
+    def position(self, name: str) -> int:
+        """Return which variable has a name."""
+        names = [variable.name for variable in self.variables]
+        if name not in names:
+            raise UnknownColumnError(unknown_column(name, names, "The fixed part of the model has no variable named"))
+        return names.index(name)
+
+    def frequencies(self, of: Sequence[int]) -> FloatArray:
+        """Return how often the combinations of some factors occur, as an array over the grid (1 wide for the others)."""
+        factors = [axis for axis in of if self.variables[axis].is_factor]
+        sizes = [self.shape[axis] if axis in factors else 1 for axis in range(len(self.shape))]
+        if not factors:
+            return np.ones(sizes)
+        codes = np.stack([_codes_of(self.variables[axis]) for axis in factors])
+        inside = (codes >= 0).all(axis=0)
+        shape = tuple(self.shape[axis] for axis in factors)
+        flat = np.ravel_multi_index(tuple(codes[:, inside]), shape)
+        own = None if self.row_weights is None else self.row_weights[inside]
+        return np.bincount(flat, own, minlength=math.prod(shape)).astype(np.float64).reshape(sizes)
+
+    def marginal(self, kept: Sequence[int], weights: str = "equal") -> LinearForms:
+        """Average over all variables but some; these vary in the rows in the order given, the first slowest."""
+        if weights not in WEIGHTS:
+            raise ControlError(f"weights must be one of {', '.join(map(repr, WEIGHTS))}, not {weights!r}.")
+        axes = [axis for axis in range(len(self.shape)) if axis not in kept]
+        w = np.ones(self.shape)
+        if weights == "proportional":
+            w = w * self.frequencies(axes)
+        elif weights == "cells":
+            w = w * self.frequencies(range(len(self.shape)))
+        elif weights == "outer":
+            for axis in axes:
+                w = w * self.frequencies([axis])
+        w = np.transpose(w, [*kept, *axes])
+        n_kept = math.prod(self.shape[axis] for axis in kept)
+        w = w.reshape(n_kept, -1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            w = w / w.sum(axis=1, keepdims=True)
+        order = np.transpose(np.arange(math.prod(self.shape)).reshape(self.shape), [*kept, *axes]).reshape(w.shape)
+        forms = self.forms
+        empty = np.isnan(w).any(axis=1)
+        w = np.where(empty[:, None], 0.0, w)
+        defects = np.einsum("mk,mkd->md", w, forms.defects[order])
+        if empty.any():
+            # Nothing to weight with: the mean of an empty cell is no function of the fixed effects.
+            defects = np.column_stack([defects, empty.astype(np.float64)])
+        return LinearForms(
+            np.einsum("mk,mkp->mp", w, forms.rows[order]), defects, np.einsum("mk,mk->m", w, forms.constants[order])
+        )
+
+
+def _codes_of(variable: GridVariable) -> IntArray:
+    assert variable.codes is not None
+    return variable.codes
+
+
+# ---- the data of a fit -------------------------------------------------------------------------------------------------
+
+
+def encoder_of(fit: LinearMixedModel) -> DesignEncoder:
+    """Return what makes the design of new data."""
+    encoder = fit._design.encoder
+    if encoder is None:
+        raise DataError("The design of this fit was not made from a formula, so that no new rows can be made for it.")
+    return encoder
+
+
+def fixed_variables(fit: LinearMixedModel) -> tuple[str, ...]:
+    """Return the columns of the data that the fixed part uses, offsets aside, in order of appearance."""
+    names: dict[str, None] = {}
+    for term in fit.formula.term_list.terms:
+        for node in term.variables:
+            names.update(dict.fromkeys(names_in(node)))
+    return tuple(names)
+
+
+def data_used(fit: LinearMixedModel, names: Sequence[str]) -> dict[str, Column]:
+    """Return columns of the data that a fit used, without the rows that it left out."""
+    frame, kept = Frame(fit._data.frame), fit._design.kept
+    found = {}
+    for name in names:
+        column = frame.column(name)
+        values, missing = column.values, column.missing
+        if kept is not None:
+            values = values.keep_rows(kept) if isinstance(values, Factor) else values[kept]
+            missing = None if missing is None else missing[kept]
+        if isinstance(values, Factor):
+            values = values.drop_unused()
+        found[name] = Column(name, values, None if missing is None or not missing.any() else missing)
+    return found
+
+
+def plain_values(column: Column) -> npt.NDArray[Any]:
+    """Return a column as an array, categories as text."""
+    if isinstance(column.values, Factor):
+        names = np.array([*column.values.levels.names, None], dtype=object)
+        found: npt.NDArray[Any] = names[column.values.codes]
+        return found
+    return column.values if column.missing is None else column.as_numbers()
+
+
+def _made_factors(node: Node) -> set[str]:
+    """Return the columns that an expression turns into factors."""
+    if isinstance(node, Call):
+        if node.function in _MAKES_FACTORS and node.arguments and isinstance(node.arguments[0][1], Name):
+            return {node.arguments[0][1].id}
+        return {name for _, argument in node.arguments for name in _made_factors(argument)}
+    return set()
+
+
+# ---- making a grid -----------------------------------------------------------------------------------------------------
+
+
+def reference_grid(
+    fit: LinearMixedModel, at: Mapping[str, Any] | None = None, *, means: Sequence[str] = ()
+) -> ReferenceGrid:
+    """Make the reference grid of a fit.
+
+    Parameters
+    ----------
+    fit
+        The fit.
+    at
+        Values of some variables to use instead: levels of a factor, numbers of a covariate.
+    means
+        Variables that are at their mean even where they have few values.
+
+    Returns
+    -------
+    ReferenceGrid
+        Text, categories, truth values, columns that ``factor()`` makes factors, and covariates with two values have a row for each
+        of their levels; other covariates are at their mean over the rows used.
+
+    Raises
+    ------
+    UnknownColumnError, DataError, DataTypeError
+        `at` names a variable or a level that is not there, or the grid would be too large.
+    """
+    encoder = encoder_of(fit)
+    names = fixed_variables(fit)
+    columns = data_used(fit, names)
+    chosen = {} if at is None else dict(at)
+    for name in chosen:
+        if name not in columns:
+            raise UnknownColumnError(
+                unknown_column(name, names, "at: the fixed part of the model has no variable named")
+            )
+    made = {name for term in fit.formula.term_list.terms for node in term.variables for name in _made_factors(node)}
+    variables = tuple(_variable(columns[name], name in made, chosen.get(name), at_mean=name in means) for name in names)
+    size = math.prod(len(variable.values) for variable in variables)
+    if size * max(len(encoder.fixed), 1) > LARGEST:
+        raise DataError(f"The reference grid has {size} rows; limit the levels of some factors with at.")
+    return ReferenceGrid(variables, grid_forms(fit, variables), fit._design.weights)
+
+
+def _variable(column: Column, made_factor: bool, chosen: Any, *, at_mean: bool) -> GridVariable:
+    values = column.values
+    categorical = isinstance(values, Factor) or made_factor or values.dtype.kind == "b"
+    listed = None if chosen is None else _as_list(chosen)
+    if listed is not None and not listed:
+        raise DataError(f"at gives no value for {column.name!r}.")
+    if not categorical:
+        numbers = column.as_numbers().astype(np.float64)
+        few = not at_mean and len(np.unique(numbers[: 4 * FEW_VALUES])) <= FEW_VALUES
+        if not few or len(np.unique(numbers)) > FEW_VALUES:
+            try:
+                given = None if listed is None else tuple(float(value) for value in listed)
+            except (TypeError, ValueError):
+                raise DataTypeError(f"at gives {column.name!r}, which is numeric, the values {listed!r}.") from None
+            return GridVariable(column.name, given or (float(np.mean(numbers)),), None)
+        if listed is not None and not set(map(level_text, listed)) <= set(map(level_text, np.unique(numbers))):
+            # Numbers that do not occur: no factor, then.
+            return GridVariable(column.name, tuple(float(value) for value in listed), None)
+    factor = (values if isinstance(values, Factor) else factorize(values, column.missing)).drop_unused()
+    levels = factor.levels
+    own: Any = levels.names if isinstance(values, Factor) else np.asarray(levels.values).tolist()
+    if listed is None:
+        return GridVariable(column.name, tuple(own), factor.codes.astype(np.int64))
+    table = np.full(len(levels) + 1, -1)
+    texts = list(levels.names)
+    for place, value in enumerate(listed):
+        if level_text(value) not in texts:
+            shown = ", ".join(map(repr, texts[:8])) + (", …" if len(texts) > 8 else "")
+            raise DataError(f"at: {column.name!r} has no level {level_text(value)!r}; its levels are {shown}.")
+        table[texts.index(level_text(value))] = place
+    picked = tuple(own[texts.index(level_text(value))] for value in listed)
+    return GridVariable(column.name, picked, table[factor.codes])
+
+
+def _as_list(values: Any) -> list[Any]:
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        return [values]
+    return list(values)
+
+
+def grid_frame(variables: Sequence[GridVariable]) -> dict[str, npt.NDArray[Any]]:
+    """Return every combination of the variables' values as columns; the first variable varies slowest."""
+    shape = tuple(len(variable.values) for variable in variables)
+    positions = np.indices(shape).reshape(len(shape), -1)
+    return {variable.name: variable.column(own) for variable, own in zip(variables, positions, strict=True)}
+
+
+def grid_forms(fit: LinearMixedModel, variables: Sequence[GridVariable]) -> LinearForms:
+    """Return the rows of the fixed-effects design for every combination; an offset is at its mean."""
+    design = fit._design
+    offset = 0.0 if design.offset is None else float(np.mean(design.offset))
+    if not variables:
+        rows = np.ones((1, design.n_fixed))
+        return LinearForms(rows, np.zeros((1, 0)), np.full(1, offset))
+    frame = grid_frame(variables)
+    rows = encoder_of(fit).fixed_matrix(frame)
+    defects = np.zeros((len(rows), 0))
+    if design.dropped_names:
+        used = {name: plain_values(column) for name, column in data_used(fit, fixed_variables(fit)).items()}
+        # A dropped column is a combination of the others in the data; where it is not in the grid, nothing is estimable.
+        weights = np.linalg.lstsq(design.X, _dropped_columns(fit, used), rcond=None)[0]
+        defects = _dropped_columns(fit, frame) - rows @ weights
+    return LinearForms(np.ascontiguousarray(rows), defects, np.full(len(rows), offset))
+
+
+def _dropped_columns(fit: LinearMixedModel, data: Mapping[str, Any]) -> FloatArray:
+    """Return the fixed-effects columns that the fit dropped, made of new data."""
+    encoder = encoder_of(fit)
+    evaluator = encoder._evaluator(data)
+    texts = {deparse(node) for term in fit.formula.term_list.terms for node in term.variables}
+    variables: dict[str, Variable] = {text: encoder._variable(evaluator, text) for text in texts}
+    contrasts = dict(fit._data.arguments.get("contrasts") or {})
+    choices = {name if name in texts else deparse(Name(name)): choice for name, choice in contrasts.items()}
+    coding = Coding(variables, choices)
+    kept = {column.pieces for column in encoder.fixed}
+    dropped = [column for column in coding.code(fit.formula.term_list, fixed=True) if column.pieces not in kept]
+    out = np.empty((evaluator.n_rows, len(dropped)), order="F")
+    for j, column in enumerate(dropped):
+        fill_column(out[:, j], column.pieces, variables, coding.matrices)
+    return out
