@@ -48,6 +48,7 @@ class Adapter:
 
     def __init__(self) -> None:
         self.package = importlib.import_module(self.module)
+        self._refit: Any = None
 
     def load(self, model: dict[str, Any]) -> Any:
         import pandas as pd
@@ -62,6 +63,13 @@ class Adapter:
 
     def estimates(self, fit: Any) -> dict[str, Any]:
         raise NotImplementedError
+
+    def refit_all(self, model: dict[str, Any], data: Any, responses: Any) -> None:
+        """Fit every response, one after the other."""
+        if self._refit is None:
+            self._refit = self.refitter(model, data)
+        for response in responses:
+            self._refit(response)
 
     def refitter(self, model: dict[str, Any], data: Any) -> Any:
         """Return a function that fits a new response; by default a whole fit of a changed frame."""
@@ -88,8 +96,9 @@ class Multilevel(Adapter):
             "converged": fit.convergence.status != "not converged",
         }
 
-    def refitter(self, model: dict[str, Any], data: Any) -> Any:
-        return self.fit(model, data).refit
+    def refit_all(self, model: dict[str, Any], data: Any, responses: Any) -> None:
+        # Many responses at once are a call of their own.
+        self.fit(model, data).refit_many(responses, threads=1)
 
 
 class Glmm(Adapter):
@@ -288,13 +297,12 @@ class State:
         self.model: dict[str, Any] = {}
         self.data: Any = None
         self.last: Any = None
-        self.refit: Any = None
 
     def answer(self, command: str, argument: str) -> dict[str, Any]:
         """Carry out one command."""
         match command:
             case "open":
-                self.last = self.data = self.refit = None
+                self.last = self.data = None
                 self.model = json.loads(argument)
                 self.data = self.adapter.load(self.model)
                 settle()
@@ -312,11 +320,9 @@ class State:
             case "refit":
                 path, count = argument.rsplit(" ", 1)
                 responses = read_responses(path, len(self.data))
-                if self.refit is None:
-                    self.refit = self.adapter.refitter(self.model, self.data)
+                wanted = responses[[i % len(responses) for i in range(int(count))]]
                 start = clock()
-                for i in range(int(count)):
-                    self.refit(responses[i % len(responses)])
+                self.adapter.refit_all(self.model, self.data, wanted)
                 return {"seconds": clock() - start}
         raise ValueError(f"unknown command {command!r}")
 

@@ -35,11 +35,13 @@ if TYPE_CHECKING:
     from multilevel.formula.grammar import Formula, find_bars, no_bars, parse_formula
     from multilevel.inference.anova import anova
     from multilevel.inference.anova_table import AnovaTable
+    from multilevel.inference.bootstrap import BootstrapResult
     from multilevel.inference.contrasts import contrast_test
+    from multilevel.inference.emmeans import emmeans, emtrends
     from multilevel.inference.profile import Profile, profile
     from multilevel.inference.random_terms import ranova
+    from multilevel.inference.robust import robust_coefficients
     from multilevel.inference.single_term import drop1
-    from multilevel.inference.emmeans import emmeans, emtrends
     from multilevel.model.fitted import LinearMixedModel
     from multilevel.model.lmer import lmer
     from multilevel.model.random_effects import RandomEffects
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AnovaTable": "inference.anova_table",
+    "BootstrapResult": "inference.bootstrap",
     "ControlError": "errors",
     "Convergence": "engine.fit",
     "ConvergenceWarning": "errors",
@@ -81,10 +84,12 @@ _HOME = {
     "parse_formula": "formula.grammar",
     "ranova": "inference.random_terms",
     "profile": "inference.profile",
+    "robust_coefficients": "inference.robust",
 }
 
 __all__ = [
     "AnovaTable",
+    "BootstrapResult",
     "ControlError",
     "Convergence",
     "ConvergenceWarning",
@@ -109,9 +114,9 @@ __all__ = [
     "contrast_test",
     "dataset_names",
     "describe_dataset",
+    "drop1",
     "emmeans",
     "emtrends",
-    "drop1",
     "find_bars",
     "lmer",
     "load_dataset",
@@ -119,6 +124,7 @@ __all__ = [
     "parse_formula",
     "profile",
     "ranova",
+    "robust_coefficients",
 ]
 
 

@@ -16,6 +16,7 @@ cells <- function() {
   )
   d$a2 <- d$a
   d$w <- 2 * d$x
+  d$v <- 1 + seq_len(n) %% 3
   d$y <- round(
     d$x * (1 + 0.2 * as.integer(d$a)) + 0.5 * (d$a == "q" & d$b == "v") + rnorm(20)[d$g] + rnorm(20, 0, .6)[d$g] * d$x +
       rnorm(8, 0, .7)[d$h] + rnorm(n), 3
@@ -40,6 +41,9 @@ models <- list(
   polynomial = list(set = "whole", formula = "y ~ poly(x, 2) * a + (1 | g)"),
   gaps = list(set = "gaps", formula = "y ~ a * b + c + (1 | g)"),
   gaps_helmert = list(set = "gaps", formula = "y ~ a * b + c + (1 | g)", contrasts = list(a = "contr.helmert", b = "contr.sum")),
+  gaps_only_interaction = list(set = "gaps", formula = "y ~ a:b + (1 | g)"),
+  scaled = list(set = "whole", formula = "y ~ a * scale(x) + (1 | g)"),
+  weighted = list(set = "whole", formula = "y ~ a * b + x + (1 | g)", weights = "v"),
   no_intercept = list(set = "whole", formula = "y ~ 0 + a + b + (1 | g)"),
   no_intercept_numeric = list(set = "whole", formula = "y ~ 0 + x + a * b + (1 | g)"),
   no_main_effects = list(set = "whole", formula = "y ~ a:b + x + (1 | g)"),
@@ -68,6 +72,7 @@ describe_anova <- function(name) {
   fit <- fit_case(model, TRUE)
   tested <- quietly(lmerTest::as_lmerModLmerTest(fit))
   out <- list(name = name, set = model$set, formula = model$formula)
+  if (!is.null(model$weights)) out$weights <- model$weights
   if (!is.null(model$contrasts)) out$contrasts <- model$contrasts
   for (type in c("I", "II", "III")) {
     out$satterthwaite[[type]] <- as_table(quietly(anova(tested, type = type)))

@@ -26,6 +26,8 @@ def lower_factor(matrix: FloatArray) -> FloatArray:
 
     Its diagonal is not negative; a column whose pivot is nothing but rounding error is exactly zero.
     """
+    if matrix.shape == (1, 1):
+        return np.abs(matrix)
     upper: FloatArray = np.linalg.qr(matrix.T, mode="r")  # type: ignore[assignment]
     lower = upper.T
     lower = lower * np.where(np.diag(lower) < 0, -1.0, 1.0)

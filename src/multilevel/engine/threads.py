@@ -1,7 +1,8 @@
 """How many threads the dense linear algebra uses.
 
 A second thread gains little on matrices of a few thousand rows and, where the machine is busy with something else, loses much:
-the library's threads wait for one another by spinning. So small problems are solved on one thread, and only large ones on all.
+the library's threads wait for one another by spinning, and some of its routines wake them for matrices of two rows. So all but
+large problems are solved on one thread.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ from typing import Any
 
 SINGLE_THREAD_BELOW = 4000
 """Order of the dense matrix below which one thread is used."""
-
-WORTH_LIMITING = 64
-"""Order below which the library does not start threads anyway."""
 
 
 @functools.cache
@@ -30,9 +28,9 @@ def _controller() -> Any:
 def linear_algebra_threads(order: int, threads: int | None) -> Iterator[None]:
     """Set the threads of the linear algebra while a problem of the given order is solved."""
     if threads is None:
-        threads = 1 if WORTH_LIMITING <= order < SINGLE_THREAD_BELOW else None
-    if threads is None or order < WORTH_LIMITING:
-        yield
-        return
+        if order >= SINGLE_THREAD_BELOW:
+            yield
+            return
+        threads = 1
     with _controller().limit(limits=threads, user_api="blas"):
         yield

@@ -98,9 +98,9 @@ def anova(
     model 1: angle ~ recipe + temperature + (1 | recipe:replicate)
     model 2: angle ~ recipe * temperature + (1 | recipe:replicate)
     <BLANKLINE>
-            npar    AIC    BIC  logLik deviance  Chisq Df Pr(>Chisq)
+            npar    AIC    BIC  logLik deviance Chisq Df Pr(>Chisq)
     model 1   10 1709.6 1745.6 -844.79   1689.6
-    model 2   20 1719.0 1791.0 -839.53   1679.0 10.530 10     0.3953
+    model 2   20 1719.0 1791.0 -839.53   1679.0 10.53 10     0.3953
     """
     from multilevel.model.fitted import LinearMixedModel
 

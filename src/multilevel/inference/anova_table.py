@@ -163,8 +163,7 @@ def _cells(values: np.ndarray[Any, np.dtype[np.float64]], head: str) -> list[str
     elif head == "Df":
         places = DIGITS
     else:
-        places = max(0, DIGITS - math.ceil(math.log10(largest))) if largest > 0 else DIGITS
-    # R's rounding of a column keeps zeros but not, in a column of numbers of one size, their digits.
+        places = max(0, math.floor(DIGITS - math.log10(largest) + 0.5)) if largest > 0 else DIGITS
     texts = iter(format_values([_rounded(float(value), places) for value in values[shown]], DIGITS))
     return [next(texts) if here else "" for here in shown]
 
@@ -180,6 +179,6 @@ def _p_cells(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[str]:
     for at, text in zip(plain, format_p_values(values[plain], DIGITS - 1), strict=True):
         cells[at] = text
     widest = max((len(cells[at]) for at in plain), default=0)
-    digits = 2 if not plain or widest >= 9 else 1
+    digits = 2 if not plain or widest >= 8 else 1
     bound = f"<{'' if plain and digits == 1 and widest <= 6 else ' '}{format_number(_SMALLEST, digits)}"
     return [bound if value < _SMALLEST else text for value, text in zip(values, cells, strict=True)]

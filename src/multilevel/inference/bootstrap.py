@@ -32,7 +32,6 @@ from multilevel.model.simulation import (
     Seed,
     batch_size,
     gaussian_source,
-    is_nested,
     resampled_source,
     seed_sequence,
 )
@@ -158,14 +157,11 @@ class BootstrapResult:
 
 
 def _jackknife_clusters(fit: LinearMixedModel, cluster: Any) -> tuple[npt.NDArray[np.int32], int]:
-    factors = list({term.factor.name: term.factor for term in fit._terms}.values())
-    if cluster is None:
-        for outer in sorted(factors, key=lambda f: f.n_levels):
-            if all(is_nested(f.codes, f.n_levels, outer.codes) for f in factors):
-                return outer.codes, outer.n_levels
-        # _terms are ordered by decreasing number of levels.
-        return factors[0].codes, factors[0].n_levels
-    found = clusters_of(fit, cluster)
+    try:
+        found = clusters_of(fit, cluster)
+    except DataError:  # crossed grouping factors; the first term has the most levels
+        factor = fit._terms[0].factor
+        return factor.codes, factor.n_levels
     return found.codes, found.count
 
 
@@ -264,10 +260,6 @@ def _cluster_batch(
     return numbers, converged
 
 
-def _available_threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _run(work: Callable[[np.random.SeedSequence, int], Batch], n: int, batch: int, seeds: np.random.SeedSequence,
          threads: int, progress: bool) -> Batch:  # fmt: skip
     counts = [min(batch, n - first) for first in range(0, n, batch)]
@@ -327,8 +319,8 @@ def bootstrap(
         Whether to show a progress bar.
     statistic : callable, optional
         What to replicate: a function of a fit that returns a number, an array or a mapping of names to numbers, called from
-        several threads unless ``threads=1``. Without it all parameters are replicated, which is much faster since the fits need
-        not be wrapped up one by one.
+        several threads unless ``threads=1``; it must not use ``update``, which goes back to the original data. Without it all
+        parameters are replicated, which is much faster since the fits need not be wrapped up one by one.
     cluster : str or array_like, optional
         For ``"cluster"``, the clusters: a grouping factor, a column or one value for each row; by default the grouping factor in
         which all others are nested. Levels of factors that are crossed with the clusters are kept as they are.
@@ -352,8 +344,8 @@ def bootstrap(
     >>> found = fit.bootstrap(200, rng=1)
     >>> found.n, found.n_not_converged
     (200, 0)
-    >>> found.confint().loc["Days"].round(0).to_dict()
-    {'conf_low': 8.0, 'conf_high': 13.0}
+    >>> found.confint(0.9, "bca").loc["sigma"].between(20, 30).tolist()
+    [True, True]
     """
     import pandas as pd
 
@@ -390,9 +382,9 @@ def bootstrap(
         def work(seed: np.random.SeedSequence, count: int) -> Batch:
             return _response_batch(fit, source, statistic, width, seed, count)
 
-    numbers, converged = _run(
-        work, n, batch, seed_sequence(rng), _available_threads() if threads is None else threads, progress
-    )
+    if threads is None:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    numbers, converged = _run(work, n, batch, seed_sequence(rng), threads, progress)
     converged.flags.writeable = False
     return BootstrapResult(
         kind,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 COEFFICIENT_COLUMNS = ("estimate", "std_error", "df", "statistic", "p_value")
 
 
-def coefficient_table(fit: LinearMixedModel, ddf: DdfName = "satterthwaite") -> pd.DataFrame:
+def coefficient_table(
+    fit: LinearMixedModel, ddf: DdfName = "satterthwaite", *, vcov: str = "model", cluster: Any = None
+) -> pd.DataFrame:
     """Return the fixed effects with their degrees of freedom and p-values.
 
     Parameters
@@ -26,6 +28,8 @@ def coefficient_table(fit: LinearMixedModel, ddf: DdfName = "satterthwaite") -> 
         A fitted model.
     ddf : {"satterthwaite", "kenward-roger", "residual", "asymptotic"}
         How the degrees of freedom are found; Kenward and Roger's method adjusts the standard errors too.
+    vcov, cluster
+        A cluster-robust covariance matrix instead, with its own degrees of freedom (see `LinearMixedModel.vcov`).
 
     Returns
     -------
@@ -46,5 +50,7 @@ def coefficient_table(fit: LinearMixedModel, ddf: DdfName = "satterthwaite") -> 
     estimates = fit._engine.beta
     if estimates.size == 0:
         return pd.DataFrame(columns=list(COEFFICIENT_COLUMNS), index=fit.fixef.index, dtype=np.float64)
-    table = t_table(inference_basis(fit, ddf), np.eye(estimates.size), estimates, estimates, 0.95)
+    table = t_table(
+        inference_basis(fit, ddf, vcov=vcov, cluster=cluster), np.eye(estimates.size), estimates, estimates, 0.95
+    )
     return table[list(COEFFICIENT_COLUMNS)].set_axis(fit.fixef.index)

@@ -60,6 +60,8 @@ def contrast_test(
     ddf: DdfName = "satterthwaite",
     joint: bool = False,
     level: float = 0.95,
+    vcov: str = "model",
+    cluster: Any = None,
 ) -> pd.DataFrame:
     """Test contrasts of the fixed effects, Lβ = rhs.
 
@@ -77,6 +79,8 @@ def contrast_test(
         False: a t test for each row. True: one F test that all hold.
     level : float
         Confidence level of the intervals.
+    vcov, cluster
+        A cluster-robust covariance matrix instead, with its own degrees of freedom (see `LinearMixedModel.vcov`).
 
     Returns
     -------
@@ -105,7 +109,7 @@ def contrast_test(
     import pandas as pd
 
     rows, labels = contrast_rows(fit, contrasts)
-    basis = inference_basis(fit, ddf)
+    basis = inference_basis(fit, ddf, vcov=vcov, cluster=cluster)
     above = rows @ fit.fixef.to_numpy() - np.broadcast_to(np.asarray(rhs, dtype=np.float64), len(rows))
     if joint:
         found = basis.f_test(rows, above)

@@ -7,7 +7,7 @@ degrees of freedom of one, and the F test of several.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -144,7 +144,7 @@ class FixedBasis:
         return FTest(float((t * t).sum()) / max(len(t), 1), len(t), self.df)
 
 
-def inference_basis(fit: LinearMixedModel, ddf: str) -> InferenceBasis:
+def inference_basis(fit: LinearMixedModel, ddf: str, *, vcov: str = "model", cluster: Any = None) -> InferenceBasis:
     """Return the basis of a method, worked out once for each fit.
 
     Parameters
@@ -153,12 +153,21 @@ def inference_basis(fit: LinearMixedModel, ddf: str) -> InferenceBasis:
         The fitted model.
     ddf
         ``"satterthwaite"``, ``"kenward-roger"``, ``"residual"`` (n − p) or ``"asymptotic"`` (infinite).
+    vcov
+        ``"model"``, or the kind of a cluster-robust covariance matrix (``"CR0"``, ``"CR1"``, ``"CR1S"``, ``"CR2"``), which
+        brings degrees of freedom of its own.
+    cluster
+        For those, the clusters: a column or one value per row; by default the outermost grouping factor.
 
     Raises
     ------
     ControlError
         The method is none of these, or is Kenward and Roger's and the fit is not by REML.
     """
+    if vcov != "model":
+        from multilevel.inference.robust import robust_basis
+
+        return robust_basis(fit, vcov, cluster)
     if ddf not in METHODS:
         raise ControlError(f"ddf must be one of {', '.join(repr(m) for m in METHODS)}, not {ddf!r}.")
     if ddf == "kenward-roger" and not fit.reml:

@@ -82,8 +82,8 @@ def emmeans(
     Notes
     -----
     Covariates are at their mean over the rows used, and those with two distinct values count as factors; truth values, text and
-    categories, and columns inside ``factor()``, are factors. An offset is at its mean. Means that the data do not determine are NaN.
-    Agrees with R's ``emmeans``.
+    categories, and columns inside ``factor()``, are factors. An offset is at its mean. Means that the data do not determine are
+    NaN. Frequencies count rows, whatever their prior weights. Agrees with R's ``emmeans``.
 
     Examples
     --------
@@ -137,17 +137,18 @@ def emtrends(
     Notes
     -----
     Slopes are exact where the prediction is linear in the covariate, and otherwise symmetric difference quotients over a thousandth
-    of the covariate's range. They are on the scale of the linear predictor. Agrees with R's ``emtrends``.
+    of the covariate's range. They are on the scale of the linear predictor. Agrees with R's ``emtrends``, whose quotients go to one
+    side, so that its slopes of curves are those half a thousandth of the range further on.
 
     Examples
     --------
     >>> import multilevel as ml
     >>> fit = ml.lmer("angle ~ recipe * temp + (1 | recipe:replicate)", ml.load_dataset("cake"))
     >>> slopes = ml.emtrends(fit, "recipe", "temp")
-    >>> slopes.to_frame().estimate.round(4).tolist()
-    [0.1538, 0.1645, 0.1558]
+    >>> slopes.to_frame().estimate.round(3).tolist()
+    [0.154, 0.165, 0.156]
     >>> slopes.pairs().to_frame().p_value.round(3).tolist()
-    [0.897, 0.996, 0.931]
+    [0.96, 0.998, 0.974]
     """
     grid = reference_grid(fit, at, means=(var,))
     axis = grid.position(var)
@@ -216,7 +217,7 @@ def _table(
     kept = [grid.position(name) for name in reversed(order)]
     forms = grid.marginal(kept, weights)
     shape = tuple(grid.shape[axis] for axis in kept)
-    positions = np.indices(shape).reshape(len(shape), -1)[::-1]
+    positions = np.indices(shape).reshape(len(shape), len(forms.rows))[::-1]
     labels: list[tuple[str, tuple[Any, ...]]] = [
         (name, tuple(grid.variables[grid.position(name)].values[i] for i in own))
         for name, own in zip(order, positions, strict=True)
@@ -237,7 +238,7 @@ def _table(
         tests=False,
         null=0.0,
         averaged=averaged,
-        _beta=fit.fixef.to_numpy(),
+        _beta=np.asarray(fit.fixef, dtype=np.float64),
         _basis=inference_basis(fit, ddf),
         _scale=scale,
         _back=kind == "response" and scale is not None,

@@ -14,7 +14,9 @@ Type III
     term (in treatment coding) are made orthogonal, as estimable functions of those columns, to the coefficients of the terms that
     contain it.
 
-A term is contained in another (SAS) when both have the same numeric variables and the other one has all its factors and more.
+A term is contained in another (SAS) when both have the same numeric variables and the other one has all its factors and more. As in
+lmerTest, what R keeps as a matrix (``poly(x, 2)``, splines, ``scale(x)``) counts as a factor here, and the hypotheses of a model's
+only term are those of type I.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.errors import ControlError
+from multilevel.formula.deparse import deparse
+from multilevel.formula.syntax import Call
 from multilevel.inference.recoding import ROWS_AT_ONCE, recoder, row_factor, variable_texts
 
 if TYPE_CHECKING:
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
 
 FloatArray = npt.NDArray[np.float64]
+
+MATRICES = frozenset({"poly", "bs", "ns", "scale"})
+"""Functions whose values are matrices in R."""
 
 ROMAN = {1: "I", 2: "II", 3: "III"}
 
@@ -57,13 +64,21 @@ def columns_of(design: Design) -> list[list[int]]:
 
 def containing_terms(fit: LinearMixedModel) -> list[list[int]]:
     """Return, for each term, the terms that contain it: those with the same numeric variables and more factors."""
-    design = fit._design
-    factors = set(design.encoder.levels) if design.encoder is not None else set()
-    sets = [variable_texts(term) for term in fit.formula.term_list.terms]
-    return [
-        [j for j, other in enumerate(sets) if own & factors < other & factors and own - factors == other - factors]
-        for own in sets
-    ]
+    terms = fit.formula.term_list.terms
+    sets = [variable_texts(term) for term in terms]
+    factors = _factors(fit)
+    numeric = {
+        text
+        for term in terms
+        for text, node in zip(map(deparse, term.variables), term.variables, strict=True)
+        if text not in factors and not (isinstance(node, Call) and node.function in MATRICES)
+    }
+    return [[j for j, other in enumerate(sets) if own < other and own & numeric == other & numeric] for own in sets]
+
+
+def _factors(fit: LinearMixedModel) -> frozenset[str]:
+    encoder = fit._design.encoder
+    return frozenset() if encoder is None else frozenset(encoder.levels)
 
 
 def larger_terms(fit: LinearMixedModel) -> list[list[int]]:
@@ -74,7 +89,7 @@ def larger_terms(fit: LinearMixedModel) -> list[list[int]]:
 
 def term_hypotheses(fit: LinearMixedModel, kind: int) -> list[FloatArray]:
     """Return L of each term, in the order of the terms; without rows where no column of the term is left."""
-    if kind == 1:
+    if kind == 1 or len(fit._design.term_labels) == 1:
         return sequential(fit._design)
     return partial(fit) if kind == 2 else marginal(fit)
 
@@ -108,7 +123,7 @@ def partial(fit: LinearMixedModel) -> list[FloatArray]:
 def marginal(fit: LinearMixedModel) -> list[FloatArray]:
     """Return the hypotheses of type III."""
     design = fit._design
-    factors = set(design.encoder.levels) if design.encoder is not None else set()
+    factors = _factors(fit)
     terms = fit.formula.term_list
     if not any(variable_texts(term) & factors for term in terms.terms):
         return [np.eye(design.n_fixed)[own] for own in columns_of(design)]

@@ -48,7 +48,14 @@ def lme4_names(fit: LinearMixedModel) -> dict[str, str]:
     return {**{name: f".sig{i + 1:02d}" for i, name in enumerate(names)}, "sigma": ".sigma"}
 
 
-def wald_interval(fit: LinearMixedModel, level: float = 0.95, ddf: str = "asymptotic") -> pd.DataFrame:
+def wald_interval(
+    fit: LinearMixedModel,
+    level: float = 0.95,
+    ddf: str = "asymptotic",
+    *,
+    vcov: str = "model",
+    cluster: Any = None,
+) -> pd.DataFrame:
     """Return Wald intervals of the fixed effects; those of the variance parameters are NaN, as in lme4.
 
     Parameters
@@ -59,6 +66,8 @@ def wald_interval(fit: LinearMixedModel, level: float = 0.95, ddf: str = "asympt
         Confidence level.
     ddf : {"asymptotic", "satterthwaite", "kenward-roger", "residual"}
         Degrees of freedom of the t distribution; by default infinite.
+    vcov, cluster
+        A cluster-robust covariance matrix instead, with its own degrees of freedom (see `LinearMixedModel.vcov`).
 
     Returns
     -------
@@ -83,7 +92,7 @@ def wald_interval(fit: LinearMixedModel, level: float = 0.95, ddf: str = "asympt
     names = [*variance_parameter_names(fit), "sigma"]
     numbers = np.full((len(names) + beta.size, 2), np.nan)
     if beta.size:
-        table = t_table(inference_basis(fit, ddf), np.eye(beta.size), beta, beta, level)
+        table = t_table(inference_basis(fit, ddf, vcov=vcov, cluster=cluster), np.eye(beta.size), beta, beta, level)
         numbers[len(names) :] = table[["conf_low", "conf_high"]].to_numpy()
     return pd.DataFrame(numbers, index=[*names, *fit.fixef.index], columns=["conf_low", "conf_high"])
 
@@ -95,6 +104,8 @@ def confint(
     level: float = 0.95,
     ddf: str = "asymptotic",
     interval: BootstrapInterval = "percentile",
+    vcov: str = "model",
+    cluster: Any = None,
     **options: Any,
 ) -> pd.DataFrame:
     """Return confidence intervals of all parameters, standard deviations and correlations first, as lme4 does.
@@ -111,6 +122,8 @@ def confint(
         For Wald's intervals, the degrees of freedom (see `wald_interval`).
     interval : {"percentile", "basic", "normal", "bca"}
         For the bootstrap, which interval.
+    vcov, cluster
+        For Wald's intervals, a cluster-robust covariance matrix (see `wald_interval`).
     **options
         For the bootstrap, the arguments of `bootstrap`: ``n``, ``kind``, ``rng``, ``threads``, ….
 
@@ -140,7 +153,7 @@ def confint(
     if options:
         raise ControlError(f"The method {method!r} has no options {', '.join(options)}.")
     if method == "wald":
-        return wald_interval(fit, level, ddf)
+        return wald_interval(fit, level, ddf, vcov=vcov, cluster=cluster)
     from multilevel.inference.profile import profile_interval
 
     return profile_interval(fit, level=level)
@@ -193,11 +206,11 @@ def _interval(
     if kind == "bca":
         assert delete_one is not None  # bootstrap works them out for this kind
         shift = ndtri(np.mean(values < estimate) + 0.5 * np.mean(values == estimate))
-        z = shift + ndtri(tails)
-        tails = ndtr(shift + z / (1.0 - acceleration(delete_one) * z))
-        if not np.isfinite(tails).all():
+        if not np.isfinite(shift):
             # Every replicate is on one side of the estimate: no correction reaches that far.
             return np.full(2, np.nan)
+        z = shift + ndtri(tails)
+        tails = ndtr(shift + z / (1.0 - acceleration(delete_one) * z))
     # The (R + 1)p-th smallest, as the theory of the bootstrap has it.
     found = np.quantile(values, tails, method="weibull")
     if kind == "basic":

@@ -26,6 +26,7 @@ from multilevel.engine.blocked import (
     single_factor_derivatives,
 )
 from multilevel.engine.fit import EngineFit
+from multilevel.engine.threads import linear_algebra_threads
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -94,6 +95,11 @@ def _units(fit: EngineFit) -> tuple[list[int], list[FloatArray], FloatArray]:
 
 def kenward_roger_model(fit: EngineFit) -> KenwardRogerModel:
     """Work out the adjustment of a REML fit."""
+    with linear_algebra_threads(fit.products.dense.shape[0], None):
+        return _kenward_roger_model(fit)
+
+
+def _kenward_roger_model(fit: EngineFit) -> KenwardRogerModel:
     objective, factor, products = fit.objective, fit.model.factor, fit.products
     plan, layout = products.plan, products.layout
     blocks, units, gamma = _units(fit)

@@ -148,14 +148,12 @@ class MarginalMeans:
         if self._scale is None or not self._back:
             return own
         scale = self._scale
-        # A contrast of logarithms is the logarithm of a ratio, of which nothing is to be taken away.
-        low, high = scale.back(own.conf_low), scale.back(own.conf_high)
         return replace(
             own,
             estimate=scale.back(own.estimate),
             std_error=scale.slope(own.estimate) * own.std_error,
-            conf_low=low,
-            conf_high=high,
+            conf_low=scale.back(own.conf_low),
+            conf_high=scale.back(own.conf_high),
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -166,7 +164,14 @@ class MarginalMeans:
         import pandas as pd
 
         numbers = self.numbers
-        names = ["estimate", "std_error", "df", *(["statistic", "p_value"] if self.tests else []), "conf_low", "conf_high"]
+        names = [
+            "estimate",
+            "std_error",
+            "df",
+            *(["statistic", "p_value"] if self.tests else []),
+            "conf_low",
+            "conf_high",
+        ]
         columns: dict[str, Any] = {name: list(values) for name, values in self.labels}
         return pd.DataFrame(columns | {name: getattr(numbers, name) for name in names})
 
@@ -195,7 +200,7 @@ class MarginalMeans:
         >>> import multilevel as ml
         >>> fit = ml.lmer("angle ~ recipe + (1 | recipe:replicate)", ml.load_dataset("cake"))
         >>> ml.emmeans(fit, "recipe").test(null=30).to_frame().p_value.round(4).tolist()
-        [0.0794, 0.3495, 0.3628]
+        [0.0794, 0.3492, 0.3622]
         """
         adjust, remarks = _without_tukey(adjust)
         changed = self._remarks + tuple(remark for remark in remarks if remark not in self._remarks)
@@ -231,8 +236,8 @@ class MarginalMeans:
         ----------
         method : {"pairwise", "revpairwise", "trt.vs.ctrl", "eff", "poly"} or dict
             Differences of all pairs; later rows less earlier ones; each row less a reference; each row less the average; orthogonal
-            polynomials of evenly spaced levels; or for each contrast's name its weights: a number for each row of a group, or a dict
-            with the labels of the rows that have one.
+            polynomials of evenly spaced levels; or for each contrast's name its weights: a number for each row of a group, or a
+            dict with the labels of the rows that have one.
         adjust : str, optional
             How p-values and intervals are adjusted within each group: by default Tukey's method for pairs, Šidák's for comparisons
             with a reference, ``"fdr"`` for ``"eff"``, and none otherwise.
@@ -252,7 +257,9 @@ class MarginalMeans:
         for name in groups_by:
             if name not in dict(self.labels):
                 raise UnknownColumnError(f"There is no column {name!r} to group by.")
-        chosen = DEFAULT_ADJUSTMENT.get(method, "none") if isinstance(method, str) and adjust is None else adjust or "none"
+        chosen = (
+            DEFAULT_ADJUSTMENT.get(method, "none") if isinstance(method, str) and adjust is None else adjust or "none"
+        )
         check_adjustment(chosen)
         remarks = list(self._remarks)
         pairwise = isinstance(method, str) and method in ("pairwise", "revpairwise")
@@ -276,10 +283,15 @@ class MarginalMeans:
         back = self._back
         if self._scale is not None and back and not (ratio and np.abs(all_weights.sum(axis=1)).max(initial=0.0) < 1e-9):
             back = False
-        labels = [(CONTRAST, tuple(found)), *((name, tuple(key[i] for key in shared)) for i, name in enumerate(groups_by))]
+        labels = [
+            (CONTRAST if CONTRAST not in groups_by else f"{CONTRAST}1", tuple(found)),
+            *((name, tuple(key[i] for key in shared)) for i, name in enumerate(groups_by)),
+        ]
         return replace(
             self,
-            title=f"Contrasts of {self.title[0].lower()}{self.title[1:]}" if self.title[:9] != "Contrasts" else self.title,
+            title=f"Contrasts of {self.title[0].lower()}{self.title[1:]}"
+            if self.title[:9] != "Contrasts"
+            else self.title,
             labels=tuple(labels),
             by=tuple(groups_by),
             forms=self.forms.combine(all_weights),
@@ -315,7 +327,9 @@ class MarginalMeans:
         missing = int((~self.forms.estimable).sum())
         if missing:
             rows = "1 row is" if missing == 1 else f"{missing} rows are"
-            found.append(f"{rows} NaN: the data do not determine their value (empty cells, or columns dropped for rank)")
+            found.append(
+                f"{rows} NaN: the data do not determine their value (empty cells, or columns dropped for rank)"
+            )
         if self._scale is not None:
             name = f"the {self._scale.name} scale of {self._scale.of}"
             if self._back and self.tests:
@@ -335,7 +349,7 @@ class MarginalMeans:
 
     @property
     def _ratios(self) -> bool:
-        return self._back and self._scale is not None and self._scale.ratios and self.labels[0][0] == CONTRAST
+        return self._back and self._scale is not None and self._scale.ratios and self.labels[0][0].startswith(CONTRAST)
 
     def __str__(self) -> str:
         """Return the text."""

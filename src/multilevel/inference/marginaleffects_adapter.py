@@ -107,7 +107,9 @@ def _adapter(base: Any) -> Any:
             if vcov is False or vcov is None:
                 return None
             if vcov is not True:
-                raise ControlError("vcov is True or False here; choose the covariance matrix by ddf of for_marginaleffects.")
+                raise ControlError(
+                    "vcov is True or False here; choose the covariance matrix by ddf of for_marginaleffects."
+                )
             return np.asarray(self._basis.vcov).copy()
 
         def find_response(self) -> Any:

@@ -28,8 +28,8 @@ def contrast_weights(
     Parameters
     ----------
     method
-        ``"pairwise"``, ``"revpairwise"``, ``"trt.vs.ctrl"``, ``"eff"``, ``"poly"``, or for each contrast's name its weights: a number
-        for each mean, or a mapping with the labels of those that have one.
+        ``"pairwise"``, ``"revpairwise"``, ``"trt.vs.ctrl"``, ``"eff"``, ``"poly"``, or for each contrast's name its weights: a
+        number for each mean, or a mapping with the labels of those that have one.
     labels
         The labels of the means.
     reference
@@ -95,7 +95,7 @@ def _polynomials(k: int) -> tuple[list[str], FloatArray]:
     for degree in range(1, min(k - 1, HIGHEST_DEGREE) + 1):
         powers = [Fraction(point) ** degree for point in range(k)]
         for before in basis:
-            share = sum(a * b for a, b in zip(powers, before, strict=True)) / sum(b * b for b in before)
+            share = _dot(powers, before) / _dot(before, before)
             powers = [a - share * b for a, b in zip(powers, before, strict=True)]
         basis.append(powers)
         common = math.lcm(*(value.denominator for value in powers))
@@ -104,3 +104,7 @@ def _polynomials(k: int) -> tuple[list[str], FloatArray]:
         rows.append([value // divisor for value in whole])
     names = [*_DEGREES, *(f"degree {degree}" for degree in range(5, HIGHEST_DEGREE + 1))]
     return names[: len(rows)], np.array(rows, dtype=np.float64).reshape(len(rows), k)
+
+
+def _dot(left: Sequence[Fraction], right: Sequence[Fraction]) -> Fraction:
+    return sum((a * b for a, b in zip(left, right, strict=True)), Fraction(0))

@@ -99,5 +99,13 @@ def _fixed(values: FloatArray, places: int) -> list[str]:
     texts = []
     for value in values:
         rounded = round(float(value), places) + 0.0 if math.isfinite(value) else float(value)
-        texts.append(f"{rounded:.{places}f}" if math.isfinite(rounded) else "NaN" if math.isnan(rounded) else "Inf" if rounded > 0 else "-Inf")
+        texts.append(
+            f"{rounded:.{places}f}"
+            if math.isfinite(rounded)
+            else "NaN"
+            if math.isnan(rounded)
+            else "Inf"
+            if rounded > 0
+            else "-Inf"
+        )
     return texts

@@ -130,7 +130,7 @@ def critical_values(
     --------
     >>> from multilevel.inference.multiplicity import critical_values
     >>> critical_values([10, float("inf")], adjust="tukey", n_tests=3, n_means=3).round(4).tolist()
-    [2.7411, 2.3437]
+    [2.7413, 2.3437]
     """
     check_adjustment(adjust)
     degrees = np.atleast_1d(np.asarray(df, dtype=np.float64))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from multilevel.engine.constrained import ConstrainedProducts, constrain
 from multilevel.engine.newton import minimise
 from multilevel.engine.objective import Objective
+from multilevel.engine.threads import linear_algebra_threads
 from multilevel.errors import DataError
 from multilevel.inference.natural_parameters import NaturalDeviance, NaturalParameter
 
@@ -78,19 +79,28 @@ class _CovarianceTracer(_Tracer):
     def restart(self) -> None:
         """Go back to the estimate."""
         self.current = self.best.copy()
+        self.before: tuple[float, FloatArray] | None = None
 
     def point(self, value: float) -> ProfilePoint:
         """Refit with the parameter held."""
-        values = self._minimise(value)
+        start = self.current.copy()
+        if self.before is not None and self.before[0] != self.current[self.index]:
+            # The others move along a smooth curve: go on in the direction of the last two points.
+            share = (value - self.current[self.index]) / (self.current[self.index] - self.before[0])
+            guess = self.current + share * (self.current - self.before[1])
+            guess[self.index] = value
+            if abs(share) < 3.0 and self.deviance.feasible(guess):
+                start = guess
+        self.before = (float(self.current[self.index]), self.current)
+        values, found, beta = self._minimise(start, value)
         self.current = values
-        found, _, _, beta = self.deviance.evaluate(values)
         zeta = np.sqrt(max(found - self.smallest, 0.0)) * np.sign(value - self.estimate)
         return ProfilePoint(value, float(zeta), np.concatenate([values, self.beta(beta)]))
 
-    def _minimise(self, value: float) -> FloatArray:
+    def _minimise(self, start: FloatArray, value: float) -> tuple[FloatArray, float, FloatArray]:
         """Newton's method on the other parameters, standard deviations kept above zero and correlations feasible."""
         deviance, parameters = self.deviance, self.deviance.parameters
-        values = self.current.copy()
+        values = start.copy()
         values[self.index] = value
         for _ in range(60):
             if deviance.feasible(values):
@@ -100,7 +110,7 @@ class _CovarianceTracer(_Tracer):
                 if parameter.kind == "cor" and i != self.index:
                     values[i] *= 0.9
         nonnegative = np.array([p.kind == "sd" for p in parameters])
-        found, gradient, hessian, _ = deviance.evaluate(values)
+        found, gradient, hessian, beta = deviance.evaluate(values)
         damping = 0.0
         for _ in range(100):
             free = np.ones(values.size, dtype=np.bool_)
@@ -126,16 +136,16 @@ class _CovarianceTracer(_Tracer):
             if deviance.feasible(trial):
                 new = deviance.evaluate(trial)
                 if new[0] <= found + 1e-12 * abs(found):
-                    gain = found - new[0]
-                    values, (found, gradient, hessian, _) = trial, new
-                    damping *= 0.2
-                    if gain < 1e-11 and decrease < 1e-9:
+                    values, (found, gradient, hessian, beta) = trial, new
+                    if decrease < 1e-6 and damping == 0.0:
+                        # Newton's method squares the error: what is left is beyond rounding.
                         break
+                    damping = 0.0 if damping < 1e-3 else 0.2 * damping
                     continue
             damping = max(4.0 * damping, 0.5)
             if damping > 1e12:
                 break
-        return values
+        return values, found, beta
 
 
 class _FixedTracer(_Tracer):
@@ -334,10 +344,11 @@ def profile(
     names, estimates, tracers = _tracers(fit, which)
     furthest = float(ndtri(0.5 + level / 2))
     found: dict[str, tuple[ProfilePoint, ...]] = {}
-    for name, tracer in tracers.items():
-        centre = ProfilePoint(tracer.estimate, 0.0, estimates)
-        sides = [_walk(tracer, sign, furthest, points) for sign in (-1.0, 1.0)]
-        found[name] = (*reversed(sides[0]), centre, *sides[1])
+    with linear_algebra_threads(fit._engine.products.dense.shape[0], None):
+        for name, tracer in tracers.items():
+            centre = ProfilePoint(tracer.estimate, 0.0, estimates)
+            sides = [_walk(tracer, sign, furthest, points) for sign in (-1.0, 1.0)]
+            found[name] = (*reversed(sides[0]), centre, *sides[1])
     return Profile(tuple(names), tuple(tracers), estimates, found)
 
 
@@ -393,7 +404,8 @@ def profile_interval(fit: LinearMixedModel, which: Sequence[str] | None = None, 
 
     z = float(ndtri(0.5 + level / 2))
     _, _, tracers = _tracers(fit, which)
-    rows = [(_root(tracer, -1.0, z), _root(tracer, 1.0, z)) for tracer in tracers.values()]
+    with linear_algebra_threads(fit._engine.products.dense.shape[0], None):
+        rows = [(_root(tracer, -1.0, z), _root(tracer, 1.0, z)) for tracer in tracers.values()]
     return pd.DataFrame(rows, index=list(tracers), columns=["conf_low", "conf_high"])
 
 

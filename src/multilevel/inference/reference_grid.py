@@ -109,13 +109,10 @@ class ReferenceGrid:
         The variables; the first varies slowest in the rows.
     forms
         The rows of the design.
-    row_weights
-        Prior weights of the rows of the data, or None: the frequencies count them.
     """
 
     variables: tuple[GridVariable, ...]
     forms: LinearForms
-    row_weights: FloatArray | None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -139,8 +136,7 @@ class ReferenceGrid:
         inside = (codes >= 0).all(axis=0)
         shape = tuple(self.shape[axis] for axis in factors)
         flat = np.ravel_multi_index(tuple(codes[:, inside]), shape)
-        own = None if self.row_weights is None else self.row_weights[inside]
-        return np.bincount(flat, own, minlength=math.prod(shape)).astype(np.float64).reshape(sizes)
+        return np.bincount(flat, minlength=math.prod(shape)).astype(np.float64).reshape(sizes)
 
     def marginal(self, kept: Sequence[int], weights: str = "equal") -> LinearForms:
         """Average over all variables but some; these vary in the rows in the order given, the first slowest."""
@@ -274,7 +270,7 @@ def reference_grid(
     size = math.prod(len(variable.values) for variable in variables)
     if size * max(len(encoder.fixed), 1) > LARGEST:
         raise DataError(f"The reference grid has {size} rows; limit the levels of some factors with at.")
-    return ReferenceGrid(variables, grid_forms(fit, variables), fit._design.weights)
+    return ReferenceGrid(variables, grid_forms(fit, variables))
 
 
 def _variable(column: Column, made_factor: bool, chosen: Any, *, at_mean: bool) -> GridVariable:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from multilevel.engine.blocked import chain_scores, fixed_scores
 from multilevel.engine.fit import EngineFit
+from multilevel.engine.threads import linear_algebra_threads
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -46,6 +47,11 @@ class SatterthwaiteModel:
 
 def satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:
     """Work out the derivatives that Satterthwaite's method needs, exactly."""
+    with linear_algebra_threads(fit.products.dense.shape[0], None):
+        return _satterthwaite_model(fit)
+
+
+def _satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:
     objective, factor, products = fit.objective, fit.model.factor, fit.products
     plan, layout = products.plan, products.layout
     blocks, directions = objective.directions(fit.model.phi, factor)

@@ -60,7 +60,9 @@ def drop1(fit: LinearMixedModel, *, test: Literal["F", "chisq"] = "F", ddf: DdfN
 
     Notes
     -----
-    Agrees with ``drop1`` of R's lmerTest (F tests) and lme4 (``test = "Chisq"``).
+    Agrees with ``drop1`` of R's lmerTest (F tests) and lme4 (``test = "Chisq"``). Without an intercept in the model the two tests
+    can ask different questions: the F test is of the term's coefficients, and the likelihood ratio compares with the formula
+    without the term, in which another factor may take up the columns that it leaves.
 
     Examples
     --------
@@ -68,7 +70,9 @@ def drop1(fit: LinearMixedModel, *, test: Literal["F", "chisq"] = "F", ddf: DdfN
     >>> fit = ml.lmer("angle ~ recipe + temp + (1 | recipe:replicate)", ml.load_dataset("cake"))
     >>> ml.drop1(fit, test="chisq").to_frame().round(4)
             df        aic     chisq  p_value
-    <none>  NaN ...
+    <none>  NaN  1708.1578      NaN      NaN
+    recipe  2.0  1704.6877   0.5300   0.7672
+    temp    1.0  1785.6884  79.5306   0.0000
     """
     import pandas as pd
 
@@ -77,11 +81,10 @@ def drop1(fit: LinearMixedModel, *, test: Literal["F", "chisq"] = "F", ddf: DdfN
     terms = fit.formula.term_list
     scope = droppable(terms.terms)
     labels = [terms.terms[k].label for k in scope]
-    again = recoder(fit)
     if test == "F":
-        hypotheses = [deletion_hypothesis(again, k) for k in scope]
+        hypotheses = [deletion_hypothesis(fit, k) for k in scope]
         return f_table(fit, labels, hypotheses, ddf, "Single term deletions with {method}")
-    whole = as_ml(fit)
+    whole, again = as_ml(fit), recoder(fit)
     rows = [(math.nan, whole.aic, math.nan, math.nan)]
     for k in scope:
         smaller = changed_design(again, again.code(without(terms, k), fixed=True), random_terms(again))
@@ -94,16 +97,16 @@ def drop1(fit: LinearMixedModel, *, test: Literal["F", "chisq"] = "F", ddf: DdfN
     return AnovaTable(title, {"Model": str(fit.formula)}, note, HEADS, frame)
 
 
-def deletion_hypothesis(again: Recoder, position: int) -> FloatArray:
-    """Return the contrasts that are zero when the model without a term holds, shape (q, p)."""
-    design, terms = again.fit._design, again.fit.formula.term_list
-    smaller = again.without_dependent(again.code(without(terms, position), fixed=True))
-    left = {
-        column.pieces for column, at in zip(again.encoder.fixed, design.fixed_assign, strict=True) if at != position + 1
-    }
-    if {column.pieces for column in smaller} == left:
-        return np.eye(design.n_fixed)[columns_of(design)[position]]
-    return complement(again, smaller)
+def deletion_hypothesis(fit: LinearMixedModel, position: int) -> FloatArray:
+    """Return the contrasts that are zero when a term is left out, shape (q, p).
+
+    They are its coefficients; where columns were dropped for rank, those that the columns of the model without it leave.
+    """
+    if not fit.dropped_columns:
+        return np.eye(fit._design.n_fixed)[columns_of(fit._design)[position]]
+    again = recoder(fit)
+    smaller = again.code(without(fit.formula.term_list, position), fixed=True)
+    return complement(again, again.without_dependent(smaller))
 
 
 def complement(again: Recoder, smaller: tuple[CodedColumn, ...]) -> FloatArray:

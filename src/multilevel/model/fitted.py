@@ -14,6 +14,7 @@ import numpy.typing as npt
 from multilevel.engine.blocked import conditional_covariances
 from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import Convergence, EngineFit, is_singular
+from multilevel.engine.threads import linear_algebra_threads
 from multilevel.errors import ControlError, DataError
 from multilevel.formula.design import Design, RandomTerm
 from multilevel.formula.grammar import Formula
@@ -284,7 +285,9 @@ class LinearMixedModel:
     @functools.cached_property
     def _conditional_covariances(self) -> list[FloatArray]:
         scale = self.sigma**2
-        return [scale * block for block in conditional_covariances(self._engine.model.factor)]
+        factor = self._engine.model.factor
+        with linear_algebra_threads(factor.dense.shape[0], None):
+            return [scale * block for block in conditional_covariances(factor)]
 
     def coef(self) -> dict[str, pd.DataFrame]:
         """Return the coefficients of every level: fixed effects plus conditional modes, by grouping factor (R's ``coef``)."""
@@ -391,9 +394,50 @@ class LinearMixedModel:
 
         return profile(self, which, level=level, points=points)
 
+    def confint(
+        self,
+        method: Literal["wald", "profile", "bootstrap"] = "profile",
+        *,
+        level: float = 0.95,
+        ddf: DdfName = "asymptotic",
+        vcov: str = "model",
+        cluster: Any = None,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Return confidence intervals of all parameters (see `multilevel.inference.intervals.confint`).
+
+        Parameters
+        ----------
+        method : {"profile", "wald", "bootstrap"}
+            Profile likelihood (lme4's default), Wald's for the fixed effects alone, or a parametric bootstrap.
+        level : float
+            Confidence level.
+        ddf, vcov, cluster
+            For Wald's: the degrees of freedom, or a cluster-robust covariance matrix.
+        **options
+            For the bootstrap: ``interval`` and the arguments of `bootstrap`.
+
+        Examples
+        --------
+        >>> import multilevel as ml
+        >>> fit = ml.lmer("Reaction ~ Days + (Days | Subject)", ml.load_dataset("sleepstudy"))
+        >>> fit.confint().round(2).loc["sd_Days|Subject"].tolist()
+        [3.8, 8.75]
+        """
+        from multilevel.inference.intervals import confint
+
+        return confint(self, method, level=level, ddf=ddf, vcov=vcov, cluster=cluster, **options)
+
     # ---- reports ---------------------------------------------------------------------------------------------------------
 
-    def summary(self, *, ddf: DdfName = "satterthwaite", correlation: bool | None = None) -> Summary:
+    def summary(
+        self,
+        *,
+        ddf: DdfName = "satterthwaite",
+        correlation: bool | None = None,
+        vcov: str = "model",
+        cluster: Any = None,
+    ) -> Summary:
         """Return the summary: scaled residuals, random effects, fixed effects with Satterthwaite's df, their correlations.
 
         Parameters
@@ -402,10 +446,12 @@ class LinearMixedModel:
             How the degrees of freedom of the coefficients are found.
         correlation : bool, optional
             Whether to show the correlations of the fixed effects; by default with at most 12 of them.
+        vcov, cluster
+            A cluster-robust covariance matrix instead, with its own degrees of freedom (see `vcov`).
         """
         from multilevel.report.summary import summarise
 
-        return summarise(self, correlation=correlation, ddf=ddf)
+        return summarise(self, correlation=correlation, ddf=ddf, vcov=vcov, cluster=cluster)
 
     def __repr__(self) -> str:
         """Return the fit in short, as lme4 prints it."""
@@ -438,7 +484,8 @@ class LinearMixedModel:
         columns = self._design.columns.copy(order="F")
         columns[:, -1] = values
         columns.flags.writeable = False
-        return fit_design(replace(self._design, columns=columns), self._reml, self._control, self._data)
+        design = replace(self._design, columns=columns)
+        return fit_design(design, self._reml, self._control, replace(self._data, frame=None))
 
     def refit_many(self, responses: Any, *, threads: int = 1) -> pd.DataFrame:
         """Fit the same model to many responses; what does not depend on the response is shared by all.
@@ -576,8 +623,14 @@ class LinearMixedModel:
         >>> str(fit.update(". ~ . - Days").formula)
         'Reaction ~ 1 + (1 | Subject)'
         """
-        from multilevel.model.lmer import lmer
+        from multilevel.model.lmer import fit_design, lmer
 
+        if formula is None and data is None and not changes:
+            return fit_design(self._design, self._reml if reml is None else reml, self._control, self._data)
+        if data is None and self._data.frame is None:
+            raise DataError(
+                "The response of this fit was replaced by refit, so its data cannot be used again; give data=."
+            )
         new = self.formula if formula is None else self.formula.update(formula)
         arguments: dict[str, Any] = {**self._data.arguments, "control": self._control, **changes}
         frame = self._data.frame if data is None else data

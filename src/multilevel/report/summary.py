@@ -28,6 +28,7 @@ TEST_NAMES = {
     "kenward-roger": "t-tests use Kenward and Roger's method",
     "residual": "t-tests use the residual degrees of freedom",
     "asymptotic": "z-tests use the normal distribution",
+    **{kind: f"t-tests use the cluster-robust covariance {kind}" for kind in ("CR0", "CR1", "CR1S", "CR2")},
 }
 """What the title says of each way to find degrees of freedom."""
 
@@ -252,7 +253,14 @@ class Summary:
         }
 
 
-def summarise(fit: LinearMixedModel, correlation: bool | None = None, ddf: DdfName = "satterthwaite") -> Summary:
+def summarise(
+    fit: LinearMixedModel,
+    correlation: bool | None = None,
+    ddf: DdfName = "satterthwaite",
+    *,
+    vcov: str = "model",
+    cluster: Any = None,
+) -> Summary:
     """Gather the summary of a fit.
 
     Parameters
@@ -263,6 +271,8 @@ def summarise(fit: LinearMixedModel, correlation: bool | None = None, ddf: DdfNa
         Whether to show the correlations of the fixed effects; by default with at most 12 of them.
     ddf : {"satterthwaite", "kenward-roger", "residual", "asymptotic"}
         How the degrees of freedom are found; Kenward and Roger's method adjusts the covariance matrix too.
+    vcov, cluster
+        A cluster-robust covariance matrix instead, with its own degrees of freedom (see `LinearMixedModel.vcov`).
 
     Returns
     -------
@@ -273,7 +283,7 @@ def summarise(fit: LinearMixedModel, correlation: bool | None = None, ddf: DdfNa
 
     design, ending = fit._design, fit.convergence
     names = list(fit.fixef.index)
-    covariance = pd.DataFrame(inference_basis(fit, ddf).vcov, index=names, columns=names)
+    covariance = pd.DataFrame(inference_basis(fit, ddf, vcov=vcov, cluster=cluster).vcov, index=names, columns=names)
     deviations = np.sqrt(np.diag(covariance))
     correlations = covariance.to_numpy() / np.outer(deviations, deviations)
     np.fill_diagonal(correlations, 1.0)
@@ -294,7 +304,7 @@ def summarise(fit: LinearMixedModel, correlation: bool | None = None, ddf: DdfNa
         n_rows=design.n_rows,
         missing=dict(design.missing_by_column),
         ngroups=fit.ngroups,
-        coefficients=coefficient_table(fit, ddf),
+        coefficients=coefficient_table(fit, ddf, vcov=vcov, cluster=cluster),
         components=fit.varcorr(),
         theta=fit.theta,
         correlation=pd.DataFrame(correlations, index=covariance.index, columns=covariance.columns),
@@ -312,7 +322,7 @@ def summarise(fit: LinearMixedModel, correlation: bool | None = None, ddf: DdfNa
             ending.gradient_norm if ending.gradient.size else 0.0,
             ending.expected_decrease,
         ),
-        df_method=ddf,
+        df_method=ddf if vcov == "model" else vcov,
     )
 
 
