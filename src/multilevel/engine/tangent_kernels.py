@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from multilevel.engine.chain_kernels import block_factor, later_sensitivity, level_inverse, level_rows
 from multilevel.engine.kernel import kernel
+from multilevel.engine.level_kernels import block_factor, level_inverse, level_rows
+from multilevel.engine.sensitivity_kernels import later_sensitivity
 
 
 @kernel
