@@ -45,48 +45,32 @@ def eliminate(
 
     Later blocks and `dense` are updated in place; of the latter only the lower triangle means anything afterwards.
     """
-    levels = layout.levels
-    sizes = layout.sizes
-    ahead = layout.ahead
-    diagonal_at = layout.diagonal_at
-    tail_at = layout.tail_at
-    indptr_at = layout.indptr_at
-    indptr = layout.indptr
-    index_at = layout.index_at
-    index = layout.column
-    values_at = layout.values_at
-    ahead_column = layout.ahead_column
-    parent_at = layout.parent_at
-    parent = layout.parent
-    position_at = layout.position_at
-    position = layout.position
-    factor_at = layout.factor_at
-    depth = levels.shape[0]
+    depth = layout.levels.shape[0]
     logdet = 0.0
     for i in range(depth):
-        k = sizes[i]
-        a = ahead[i]
+        k = layout.sizes[i]
+        a = layout.ahead[i]
         lam = np.empty((k, k))
         psi = np.empty((k, k))
-        block_factor(factors, factor_at[i], k, lam, psi)
+        block_factor(factors, layout.factor_at[i], k, lam, psi)
         c_matrix = np.empty((k, k))
         d_lam = np.empty((k, k))
         scaled = np.empty((k, k))
         width = 0
-        for j in range(levels[i]):
-            width = max(width, indptr[indptr_at[i] + j + 1] - indptr[indptr_at[i] + j])
+        for j in range(layout.levels[i]):
+            width = max(width, layout.indptr[layout.indptr_at[i] + j + 1] - layout.indptr[layout.indptr_at[i] + j])
         t_tail = np.empty((k, a))
         t_values = np.empty((k, width))
         order = dense.shape[0]
         panel = np.zeros((max(PANEL, k) if meets_much(width, order) else 0, order))
         filled = 0
         product = 1.0
-        for j in range(levels[i]):
-            d_at = diagonal_at[i] + j * k * k
-            first = indptr[indptr_at[i] + j]
-            count = indptr[indptr_at[i] + j + 1] - first
-            v_at = values_at[i] + k * first
-            i_at = index_at[i] + first
+        for j in range(layout.levels[i]):
+            d_at = layout.diagonal_at[i] + j * k * k
+            first = layout.indptr[layout.indptr_at[i] + j]
+            count = layout.indptr[layout.indptr_at[i] + j + 1] - first
+            v_at = layout.values_at[i] + k * first
+            i_at = layout.index_at[i] + first
             # C = λᵀDλ + I and its Cholesky factor
             for r in range(k):
                 for c in range(k):
@@ -123,7 +107,7 @@ def eliminate(
                     for t in range(c):
                         total -= scaled[r, t] * c_matrix[c, t]
                     scaled[r, c] = total / c_matrix[c, c]
-            w_at = tail_at[i] + j * k * a
+            w_at = layout.tail_at[i] + j * k * a
             for r in range(k):
                 for c in range(a):
                     total = 0.0
@@ -144,29 +128,29 @@ def eliminate(
                     filled = 0
                 for t in range(k):
                     for c in range(count):
-                        panel[filled + t, index[i_at + c]] = t_values[t, c]
+                        panel[filled + t, layout.column[i_at + c]] = t_values[t, c]
                 filled += k
             else:
                 for r in range(count):
-                    row = index[i_at + r]
+                    row = layout.column[i_at + r]
                     for t in range(k):
                         f = t_values[t, r]
                         for c in range(r + 1):
-                            dense[row, index[i_at + c]] -= f * t_values[t, c]
+                            dense[row, layout.column[i_at + c]] -= f * t_values[t, c]
             # and so do the ancestors
             for other in range(i + 1, depth):
-                up = parent[parent_at[i, other] + j]
-                ko = sizes[other]
-                col = ahead_column[i, other]
-                o_d = diagonal_at[other] + up * ko * ko
+                up = layout.parent[layout.parent_at[i, other] + j]
+                ko = layout.sizes[other]
+                col = layout.ahead_column[i, other]
+                o_d = layout.diagonal_at[other] + up * ko * ko
                 for r in range(ko):
                     for c in range(ko):
                         total = 0.0
                         for t in range(k):
                             total += t_tail[t, col + r] * t_tail[t, col + c]
                         diagonal[o_d + r * ko + c] -= total
-                ao = ahead[other]
-                o_t = tail_at[other] + up * ko * ao
+                ao = layout.ahead[other]
+                o_t = layout.tail_at[other] + up * ko * ao
                 skip = col + ko
                 for r in range(ko):
                     for c in range(ao):
@@ -174,16 +158,16 @@ def eliminate(
                         for t in range(k):
                             total += t_tail[t, col + r] * t_tail[t, skip + c]
                         tail[o_t + r * ao + c] -= total
-                o_first = indptr[indptr_at[other] + up]
-                o_count = indptr[indptr_at[other] + up + 1] - o_first
-                o_v = values_at[other] + ko * o_first
-                p_at = position_at[i, other] + first
+                o_first = layout.indptr[layout.indptr_at[other] + up]
+                o_count = layout.indptr[layout.indptr_at[other] + up + 1] - o_first
+                o_v = layout.values_at[other] + ko * o_first
+                p_at = layout.position_at[i, other] + first
                 for r in range(ko):
                     for c in range(count):
                         total = 0.0
                         for t in range(k):
                             total += t_tail[t, col + r] * t_values[t, c]
-                        values[o_v + r * o_count + position[p_at + c]] -= total
+                        values[o_v + r * o_count + layout.position[p_at + c]] -= total
         if filled > 0:
             panel_update(panel, filled, dense)
         logdet += np.log(product)

@@ -83,14 +83,10 @@ def block_factor(factors, at, k, lam, psi):
 @kernel
 def level_rows(i, j, k, a, h, layout, tail, values, b_tail, b_values):
     """Write B = HW of one level."""
-    tail_at = layout.tail_at
-    indptr_at = layout.indptr_at
-    indptr = layout.indptr
-    values_at = layout.values_at
-    first = indptr[indptr_at[i] + j]
-    count = indptr[indptr_at[i] + j + 1] - first
-    w_at = tail_at[i] + j * k * a
-    v_at = values_at[i] + k * first
+    first = layout.indptr[layout.indptr_at[i] + j]
+    count = layout.indptr[layout.indptr_at[i] + j + 1] - first
+    w_at = layout.tail_at[i] + j * k * a
+    v_at = layout.values_at[i] + k * first
     for r in range(k):
         for c in range(a):
             total = 0.0

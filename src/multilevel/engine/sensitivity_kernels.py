@@ -24,54 +24,39 @@ def later_sensitivity(
     bar_dense,
 ):
     """Write Z = BĀ of one level, where Ā is held by its ancestors and by the dense matrix."""
-    levels = layout.levels
-    sizes = layout.sizes
-    ahead = layout.ahead
-    diagonal_at = layout.diagonal_at
-    tail_at = layout.tail_at
-    indptr_at = layout.indptr_at
-    indptr = layout.indptr
-    index_at = layout.index_at
-    index = layout.column
-    values_at = layout.values_at
-    ahead_column = layout.ahead_column
-    parent_at = layout.parent_at
-    parent = layout.parent
-    position_at = layout.position_at
-    position = layout.position
-    depth = levels.shape[0]
-    a = ahead[i]
-    first = indptr[indptr_at[i] + j]
-    count = indptr[indptr_at[i] + j + 1] - first
-    i_at = index_at[i] + first
+    depth = layout.levels.shape[0]
+    a = layout.ahead[i]
+    first = layout.indptr[layout.indptr_at[i] + j]
+    count = layout.indptr[layout.indptr_at[i] + j + 1] - first
+    i_at = layout.index_at[i] + first
     for t in range(k):
         for c in range(a):
             z_tail[t, c] = 0.0
         for c in range(count):
             z_values[t, c] = 0.0
     for c in range(count):
-        row = index[i_at + c]
+        row = layout.column[i_at + c]
         if k == 1:
             total = 0.0
             for r in range(count):
-                total += b_values[0, r] * bar_dense[row, index[i_at + r]]
+                total += b_values[0, r] * bar_dense[row, layout.column[i_at + r]]
             z_values[0, c] = total
         else:
             for r in range(count):
-                value = bar_dense[row, index[i_at + r]]
+                value = bar_dense[row, layout.column[i_at + r]]
                 for t in range(k):
                     z_values[t, c] += b_values[t, r] * value
     for other in range(i + 1, depth):
-        up = parent[parent_at[i, other] + j]
-        ko = sizes[other]
-        ao = ahead[other]
-        col = ahead_column[i, other]
-        o_d = diagonal_at[other] + up * ko * ko
-        o_t = tail_at[other] + up * ko * ao
-        o_first = indptr[indptr_at[other] + up]
-        o_count = indptr[indptr_at[other] + up + 1] - o_first
-        o_v = values_at[other] + ko * o_first
-        p_at = position_at[i, other] + first
+        up = layout.parent[layout.parent_at[i, other] + j]
+        ko = layout.sizes[other]
+        ao = layout.ahead[other]
+        col = layout.ahead_column[i, other]
+        o_d = layout.diagonal_at[other] + up * ko * ko
+        o_t = layout.tail_at[other] + up * ko * ao
+        o_first = layout.indptr[layout.indptr_at[other] + up]
+        o_count = layout.indptr[layout.indptr_at[other] + up + 1] - o_first
+        o_v = layout.values_at[other] + ko * o_first
+        p_at = layout.position_at[i, other] + first
         skip = col + ko
         for r in range(ko):
             for c in range(ko):
@@ -84,7 +69,7 @@ def later_sensitivity(
                     z_tail[t, skip + c] += b_tail[t, col + r] * value
                     z_tail[t, col + r] += b_tail[t, skip + c] * value
             for c in range(count):
-                value = bar_values[o_v + r * o_count + position[p_at + c]]
+                value = bar_values[o_v + r * o_count + layout.position[p_at + c]]
                 for t in range(k):
                     z_values[t, c] += b_tail[t, col + r] * value
                     z_tail[t, col + r] += b_values[t, c] * value
@@ -125,30 +110,19 @@ def sensitivities(
     `diagonal`, `tail` and `values` are as `eliminate` left them; `bar_*` of the stages after the first are written, and with
     `keep_first` those of the first too.
     """
-    levels = layout.levels
-    sizes = layout.sizes
-    ahead = layout.ahead
-    diagonal_at = layout.diagonal_at
-    tail_at = layout.tail_at
-    indptr_at = layout.indptr_at
-    indptr = layout.indptr
-    index_at = layout.index_at
-    index = layout.column
-    values_at = layout.values_at
-    factor_at = layout.factor_at
-    depth = levels.shape[0]
+    depth = layout.levels.shape[0]
     for i in range(depth - 1, -1, -1):
-        k = sizes[i]
-        a = ahead[i]
+        k = layout.sizes[i]
+        a = layout.ahead[i]
         lam = np.empty((k, k))
         psi = np.empty((k, k))
-        block_factor(factors, factor_at[i], k, lam, psi)
+        block_factor(factors, layout.factor_at[i], k, lam, psi)
         h = np.empty((k, k))
         work = np.empty((k, k))
         x = np.empty((k, k))
         width = 0
-        for j in range(levels[i]):
-            width = max(width, indptr[indptr_at[i] + j + 1] - indptr[indptr_at[i] + j])
+        for j in range(layout.levels[i]):
+            width = max(width, layout.indptr[layout.indptr_at[i] + j + 1] - layout.indptr[layout.indptr_at[i] + j])
         b_tail = np.empty((k, a))
         b_values = np.empty((k, width))
         z_tail = np.empty((k, a))
@@ -158,20 +132,20 @@ def sensitivities(
         order = bar_dense.shape[0]
         panel = np.zeros((max(PANEL, k) if depth == 1 and not keep_first and meets_much(width, order) else 0, order))
         filled = 0
-        for j in range(levels[i]):
-            d_at = diagonal_at[i] + j * k * k
-            first = indptr[indptr_at[i] + j]
-            count = indptr[indptr_at[i] + j + 1] - first
+        for j in range(layout.levels[i]):
+            d_at = layout.diagonal_at[i] + j * k * k
+            first = layout.indptr[layout.indptr_at[i] + j]
+            count = layout.indptr[layout.indptr_at[i] + j + 1] - first
             level_inverse(diagonal, d_at, psi, k, work, h)
             level_rows(i, j, k, a, h, layout, tail, values, b_tail, b_values)
             if len(panel) > 0 and meets_much(count, order):
                 if filled + k > len(panel):
                     panel_products(panel, filled, k, bar_dense, total_psi)
                     filled = 0
-                i_at = index_at[i] + first
+                i_at = layout.index_at[i] + first
                 for t in range(k):
                     for c in range(count):
-                        panel[filled + t, index[i_at + c]] = b_values[t, c]
+                        panel[filled + t, layout.column[i_at + c]] = b_values[t, c]
                 filled += k
                 for r in range(k):
                     for c in range(k):
@@ -180,13 +154,13 @@ def sensitivities(
                 continue
             if depth == 1 and k == 1 and not keep_first:
                 # Only BĀBᵀ is wanted: half of the symmetric sum.
-                i_at = index_at[i] + first
+                i_at = layout.index_at[i] + first
                 total = 0.0
                 for r in range(count):
-                    row = index[i_at + r]
+                    row = layout.column[i_at + r]
                     inner = 0.0
                     for c in range(r):
-                        inner += b_values[0, c] * bar_dense[row, index[i_at + c]]
+                        inner += b_values[0, c] * bar_dense[row, layout.column[i_at + c]]
                     total += b_values[0, r] * (2.0 * inner + b_values[0, r] * bar_dense[row, row])
                 total_psi[0, 0] += h[0, 0] * diagonal[d_at] - total
                 continue
@@ -229,8 +203,8 @@ def sensitivities(
                             inner += x[t, s] * psi[s, c]
                         total += psi[r, t] * inner
                     bar_diagonal[d_at + r * k + c] = total
-            w_at = tail_at[i] + j * k * a
-            v_at = values_at[i] + k * first
+            w_at = layout.tail_at[i] + j * k * a
+            v_at = layout.values_at[i] + k * first
             for c in range(a):
                 for r in range(k):
                     total = 0.0
@@ -251,4 +225,4 @@ def sensitivities(
             panel_products(panel, filled, k, bar_dense, total_psi)
         for r in range(k):
             for c in range(k):
-                bar_psi[factor_at[i] + r * k + c] += 0.5 * (total_psi[r, c] + total_psi[c, r])
+                bar_psi[layout.factor_at[i] + r * k + c] += 0.5 * (total_psi[r, c] + total_psi[c, r])

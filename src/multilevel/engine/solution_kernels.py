@@ -26,50 +26,35 @@ def back_substitute(
     itself, (−b, −β, 1). `extra` (q × m) holds further right-hand sides of the chain, as `eliminate_columns` left them. On return
     scores = ZᵀPc and effects = ΨZᵀPc of every level, shape (q, m).
     """
-    levels = layout.levels
-    sizes = layout.sizes
-    ahead = layout.ahead
-    diagonal_at = layout.diagonal_at
-    tail_at = layout.tail_at
-    indptr_at = layout.indptr_at
-    indptr = layout.indptr
-    index_at = layout.index_at
-    index = layout.column
-    values_at = layout.values_at
-    ahead_column = layout.ahead_column
-    parent_at = layout.parent_at
-    parent = layout.parent
-    factor_at = layout.factor_at
-    effects_at = layout.effects_at
-    depth = levels.shape[0]
+    depth = layout.levels.shape[0]
     m = solution.shape[1]
     for i in range(depth - 1, -1, -1):
-        k = sizes[i]
-        a = ahead[i]
+        k = layout.sizes[i]
+        a = layout.ahead[i]
         lam = np.empty((k, k))
         psi = np.empty((k, k))
-        block_factor(factors, factor_at[i], k, lam, psi)
+        block_factor(factors, layout.factor_at[i], k, lam, psi)
         h = np.empty((k, k))
         work = np.empty((k, k))
         raw = np.empty(k)
-        for j in range(levels[i]):
-            d_at = diagonal_at[i] + j * k * k
-            first = indptr[indptr_at[i] + j]
-            count = indptr[indptr_at[i] + j + 1] - first
-            i_at = index_at[i] + first
-            v_at = values_at[i] + k * first
-            w_at = tail_at[i] + j * k * a
-            own = effects_at[i] + j * k
+        for j in range(layout.levels[i]):
+            d_at = layout.diagonal_at[i] + j * k * k
+            first = layout.indptr[layout.indptr_at[i] + j]
+            count = layout.indptr[layout.indptr_at[i] + j + 1] - first
+            i_at = layout.index_at[i] + first
+            v_at = layout.values_at[i] + k * first
+            w_at = layout.tail_at[i] + j * k * a
+            own = layout.effects_at[i] + j * k
             level_inverse(diagonal, d_at, psi, k, work, h)
             for s in range(m):
                 for t in range(k):
                     total = extra[own + t, s]
                     for c in range(count):
-                        total += values[v_at + t * count + c] * solution[index[i_at + c], s]
+                        total += values[v_at + t * count + c] * solution[layout.column[i_at + c], s]
                     for other in range(i + 1, depth):
-                        ko = sizes[other]
-                        col = ahead_column[i, other]
-                        up = effects_at[other] + parent[parent_at[i, other] + j] * ko
+                        ko = layout.sizes[other]
+                        col = layout.ahead_column[i, other]
+                        up = layout.effects_at[other] + layout.parent[layout.parent_at[i, other] + j] * ko
                         for r in range(ko):
                             total -= tail[w_at + t * a + col + r] * effects[up + r, s]
                     raw[t] = total
@@ -97,33 +82,19 @@ def multiply(
     dense_out,
 ):
     """Multiply the chain's part of the cross-product matrix by vectors: out = A_chain,· v and dense_out += A_dense,chain v."""
-    levels = layout.levels
-    sizes = layout.sizes
-    ahead = layout.ahead
-    diagonal_at = layout.diagonal_at
-    tail_at = layout.tail_at
-    indptr_at = layout.indptr_at
-    indptr = layout.indptr
-    index_at = layout.index_at
-    index = layout.column
-    values_at = layout.values_at
-    ahead_column = layout.ahead_column
-    parent_at = layout.parent_at
-    parent = layout.parent
-    effects_at = layout.effects_at
-    depth = levels.shape[0]
+    depth = layout.levels.shape[0]
     m = vectors.shape[1]
     for i in range(depth):
-        k = sizes[i]
-        a = ahead[i]
-        for j in range(levels[i]):
-            d_at = diagonal_at[i] + j * k * k
-            first = indptr[indptr_at[i] + j]
-            count = indptr[indptr_at[i] + j + 1] - first
-            i_at = index_at[i] + first
-            v_at = values_at[i] + k * first
-            w_at = tail_at[i] + j * k * a
-            own = effects_at[i] + j * k
+        k = layout.sizes[i]
+        a = layout.ahead[i]
+        for j in range(layout.levels[i]):
+            d_at = layout.diagonal_at[i] + j * k * k
+            first = layout.indptr[layout.indptr_at[i] + j]
+            count = layout.indptr[layout.indptr_at[i] + j + 1] - first
+            i_at = layout.index_at[i] + first
+            v_at = layout.values_at[i] + k * first
+            w_at = layout.tail_at[i] + j * k * a
+            own = layout.effects_at[i] + j * k
             for t in range(k):
                 for s in range(m):
                     total = 0.0
@@ -132,14 +103,14 @@ def multiply(
                     out[own + t, s] += total
                 for c in range(count):
                     value = values[v_at + t * count + c]
-                    row = index[i_at + c]
+                    row = layout.column[i_at + c]
                     for s in range(m):
                         out[own + t, s] += value * dense_vectors[row, s]
                         dense_out[row, s] += value * vectors[own + t, s]
                 for other in range(i + 1, depth):
-                    ko = sizes[other]
-                    col = ahead_column[i, other]
-                    up = effects_at[other] + parent[parent_at[i, other] + j] * ko
+                    ko = layout.sizes[other]
+                    col = layout.ahead_column[i, other]
+                    up = layout.effects_at[other] + layout.parent[layout.parent_at[i, other] + j] * ko
                     for r in range(ko):
                         value = tail[w_at + t * a + col + r]
                         for s in range(m):
@@ -163,41 +134,26 @@ def eliminate_columns(
     Both are updated in place (those of later stages lose what earlier ones explain); `products` (m × m) loses the chain's
     part of cᵀc.
     """
-    levels = layout.levels
-    sizes = layout.sizes
-    ahead = layout.ahead
-    diagonal_at = layout.diagonal_at
-    tail_at = layout.tail_at
-    indptr_at = layout.indptr_at
-    indptr = layout.indptr
-    index_at = layout.index_at
-    index = layout.column
-    values_at = layout.values_at
-    ahead_column = layout.ahead_column
-    parent_at = layout.parent_at
-    parent = layout.parent
-    factor_at = layout.factor_at
-    effects_at = layout.effects_at
-    depth = levels.shape[0]
+    depth = layout.levels.shape[0]
     m = right.shape[1]
     for i in range(depth):
-        k = sizes[i]
-        a = ahead[i]
+        k = layout.sizes[i]
+        a = layout.ahead[i]
         lam = np.empty((k, k))
         psi = np.empty((k, k))
-        block_factor(factors, factor_at[i], k, lam, psi)
+        block_factor(factors, layout.factor_at[i], k, lam, psi)
         h = np.empty((k, k))
         work = np.empty((k, k))
         q_right = np.empty((k, m))
         h_right = np.empty((k, m))
-        for j in range(levels[i]):
-            d_at = diagonal_at[i] + j * k * k
-            first = indptr[indptr_at[i] + j]
-            count = indptr[indptr_at[i] + j + 1] - first
-            i_at = index_at[i] + first
-            v_at = values_at[i] + k * first
-            w_at = tail_at[i] + j * k * a
-            own = effects_at[i] + j * k
+        for j in range(layout.levels[i]):
+            d_at = layout.diagonal_at[i] + j * k * k
+            first = layout.indptr[layout.indptr_at[i] + j]
+            count = layout.indptr[layout.indptr_at[i] + j + 1] - first
+            i_at = layout.index_at[i] + first
+            v_at = layout.values_at[i] + k * first
+            w_at = layout.tail_at[i] + j * k * a
+            own = layout.effects_at[i] + j * k
             level_inverse(diagonal, d_at, psi, k, work, h)
             for s in range(m):
                 for r in range(k):
@@ -219,13 +175,13 @@ def eliminate_columns(
             for t in range(k):
                 for c in range(count):
                     value = values[v_at + t * count + c]
-                    row = index[i_at + c]
+                    row = layout.column[i_at + c]
                     for s in range(m):
                         dense_right[row, s] -= value * q_right[t, s]
                 for other in range(i + 1, depth):
-                    ko = sizes[other]
-                    col = ahead_column[i, other]
-                    up = effects_at[other] + parent[parent_at[i, other] + j] * ko
+                    ko = layout.sizes[other]
+                    col = layout.ahead_column[i, other]
+                    up = layout.effects_at[other] + layout.parent[layout.parent_at[i, other] + j] * ko
                     for r in range(ko):
                         value = tail[w_at + t * a + col + r]
                         for s in range(m):

@@ -65,13 +65,9 @@ def independent_rows(contrasts: FloatArray, vcov: FloatArray, estimates: FloatAr
 
     Contrasts that others determine are left out, so that the number of rows returned is the rank.
     """
-    covariance = contrasts @ vcov @ contrasts.T
-    # In units of their standard errors, so that contrasts of very different size are all kept.
-    errors = np.sqrt(np.diag(covariance))
-    inverse = np.where(errors > 0, 1.0 / np.where(errors > 0, errors, 1.0), 0.0)
-    values, vectors = np.linalg.eigh(covariance * inverse[:, None] * inverse)
+    values, vectors = np.linalg.eigh(contrasts @ vcov @ contrasts.T)
     keep = values > max(float(values[-1]), 0.0) * 1e-10
-    rotation = inverse[:, None] * vectors[:, keep] / np.sqrt(values[keep])
+    rotation = vectors[:, keep] / np.sqrt(values[keep])
     return rotation.T @ contrasts, rotation.T @ estimates
 
 
