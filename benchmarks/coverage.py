@@ -1,6 +1,6 @@
-"""How often 95 % intervals hold the truth on a small unbalanced design: python -m benchmarks.coverage [DATA SETS].
+"""How often 95 % intervals hold the truth on a small unbalanced design: python -m benchmarks.coverage [DATA SETS [TIMES]].
 
-Eight groups of two to nine rows; x1 varies between groups, x2 within. Every method sees the same data.
+Eight groups of two to nine rows, or as many TIMES over; x1 varies between groups, x2 within. Every method sees the same data.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ BOOTSTRAP = 300
 Method = Callable[[ml.LinearMixedModel, int], pd.DataFrame]
 
 
-def design(seed: int = 1) -> pd.DataFrame:
+def design(times: int, seed: int = 1) -> pd.DataFrame:
     """Return the frame without a response."""
     rng = np.random.default_rng(seed)
-    g = np.repeat(np.arange(len(SIZES)), SIZES)
-    return pd.DataFrame({"g": g, "x1": rng.normal(size=len(SIZES))[g], "x2": rng.normal(size=g.size)})
+    sizes = SIZES * times
+    g = np.repeat(np.arange(len(sizes)), sizes)
+    return pd.DataFrame({"g": g, "x1": rng.normal(size=len(sizes))[g], "x2": rng.normal(size=g.size)})
 
 
 def draw(frame: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
     """Return a response with the true parameters."""
-    effects = TRUTH["sd_(Intercept)|g"] * rng.normal(size=len(SIZES))[frame["g"]]
+    effects = TRUTH["sd_(Intercept)|g"] * rng.normal(size=frame["g"].max() + 1)[frame["g"]]
     mean = TRUTH["(Intercept)"] + TRUTH["x1"] * frame["x1"] + TRUTH["x2"] * frame["x2"]
     return (mean + effects + TRUTH["sigma"] * rng.normal(size=len(frame))).to_numpy()
 
@@ -51,9 +52,9 @@ def methods() -> dict[str, Method]:
     return {**found, "profile": lambda fit, _: profile_interval(fit)}
 
 
-def main(data_sets: int = 2000) -> None:
+def main(data_sets: int = 2000, times: int = 1) -> None:
     """Print coverage and mean width."""
-    frame, rng = design(), np.random.default_rng(2)
+    frame, rng = design(times), np.random.default_rng(2)
     chosen = methods()
     inside = {name: np.zeros(len(TRUTH)) for name in chosen}
     width, given, seconds = ({name: np.zeros(len(TRUTH)) for name in chosen} for _ in range(3))
@@ -72,7 +73,10 @@ def main(data_sets: int = 2000) -> None:
             inside[name] += known & (low <= truth) & (truth <= high)
             width[name] += np.where(known, high - low, 0.0)
     error = 100 * np.sqrt(0.95 * 0.05 / data_sets)
-    print(f"Coverage of 95 % intervals in per cent (mean width), {data_sets} data sets; Monte Carlo error {error:.1f}")
+    print(
+        f"Coverage of 95 % intervals in per cent (mean width), {8 * times} groups, {data_sets} data sets;"
+        f" Monte Carlo error {error:.1f}"
+    )
     print(f"{'':<16}" + "".join(f"{name:>20}" for name in TRUTH) + f"{'ms a fit':>10}")
     for name in chosen:
         cells = [

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import small_models as sm
-from multilevel.engine.blocked import conditional_covariances, fixed_scores
 from multilevel.engine.fit import finish
+from multilevel.engine.solutions import conditional_covariances, fixed_scores
 from multilevel.errors import DataError
 
 every_structure = pytest.mark.parametrize("name", sm.STRUCTURES)

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.caller import warn_caller
-from multilevel.engine.blocked import chain_scores
 from multilevel.engine.control import LmerControl
 from multilevel.engine.library_optimisers import minimise_by_library
 from multilevel.engine.newton import (
@@ -21,6 +20,7 @@ from multilevel.engine.newton import (
 )
 from multilevel.engine.objective import LocalModel, Objective
 from multilevel.engine.products import CrossProducts
+from multilevel.engine.solutions import chain_scores
 from multilevel.engine.start import starting_values
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.errors import ControlError, ConvergenceWarning

@@ -13,18 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.blas import dsymv
 
-from multilevel.engine.blocked import (
-    BlockedFactor,
-    DenseIndex,
-    Sensitivity,
-    chain_scores,
-    factorise,
-    hessian_by_direction,
-    quadratic_products,
-    sensitivity,
-    single_factor_derivatives,
-)
+from multilevel.engine.derivatives import Sensitivity, hessian_by_direction, sensitivity, single_factor_derivatives
+from multilevel.engine.factor import BlockedFactor, DenseIndex, factorise
 from multilevel.engine.products import CrossProducts
+from multilevel.engine.solutions import chain_scores, quadratic_products
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from multilevel.engine.chain_kernels import eliminate
+from multilevel.engine.elimination_kernels import eliminate
 from multilevel.engine.kernel import kernel
 from multilevel.engine.tangent_kernels import single_factor_sums
 
@@ -162,7 +162,7 @@ def inverse_from_cholesky(lower, n, inverse):
 def search_derivatives(
     levels, lam, diagonal, values, dots, inverse, log_part, coefficients, scale, rss, reml, gradient, hessian
 ):
-    """Write gradient and Hessian of the criterion; the formulas are those of `blocked.single_factor_derivatives`."""
+    """Write gradient and Hessian of the criterion; the formulas are those of `derivatives.single_factor_derivatives`."""
     m, k = dots.shape[0], dots.shape[1]
     p = inverse.shape[0]
     kk = k * k

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from multilevel.engine.chain_kernels import block_factor, later_sensitivity, level_inverse, level_rows
 from multilevel.engine.kernel import kernel
+from multilevel.engine.level_kernels import block_factor, level_inverse, level_rows
+from multilevel.engine.sensitivity_kernels import later_sensitivity
 
 
 @kernel
@@ -27,34 +28,18 @@ def eliminate_tangent(
     dot_dense,
 ):
     """Differentiate `eliminate`; the dots start at zero and `dot_dense` fills its lower triangle."""
-    levels = layout.levels
-    sizes = layout.sizes
-    ahead = layout.ahead
-    diagonal_at = layout.diagonal_at
-    tail_at = layout.tail_at
-    indptr_at = layout.indptr_at
-    indptr = layout.indptr
-    index_at = layout.index_at
-    index = layout.column
-    values_at = layout.values_at
-    ahead_column = layout.ahead_column
-    parent_at = layout.parent_at
-    parent = layout.parent
-    position_at = layout.position_at
-    position = layout.position
-    factor_at = layout.factor_at
-    depth = levels.shape[0]
+    depth = layout.levels.shape[0]
     for i in range(first_stage, depth):
-        k = sizes[i]
-        a = ahead[i]
+        k = layout.sizes[i]
+        a = layout.ahead[i]
         lam = np.empty((k, k))
         psi = np.empty((k, k))
-        block_factor(factors, factor_at[i], k, lam, psi)
+        block_factor(factors, layout.factor_at[i], k, lam, psi)
         h = np.empty((k, k))
         work = np.empty((k, k))
         width = 0
-        for j in range(levels[i]):
-            width = max(width, indptr[indptr_at[i] + j + 1] - indptr[indptr_at[i] + j])
+        for j in range(layout.levels[i]):
+            width = max(width, layout.indptr[layout.indptr_at[i] + j + 1] - layout.indptr[layout.indptr_at[i] + j])
         b_tail = np.empty((k, a))
         b_values = np.empty((k, width))
         # four k × (a + width) panels: E, P = Ẇ − ½ḊE, B and R = ½Ψ̇B
@@ -62,13 +47,13 @@ def eliminate_tangent(
         p = np.empty((k, a + width))
         b = np.empty((k, a + width))
         r_panel = np.empty((k, a + width))
-        for j in range(levels[i]):
-            d_at = diagonal_at[i] + j * k * k
-            first = indptr[indptr_at[i] + j]
-            count = indptr[indptr_at[i] + j + 1] - first
-            i_at = index_at[i] + first
-            v_at = values_at[i] + k * first
-            w_at = tail_at[i] + j * k * a
+        for j in range(layout.levels[i]):
+            d_at = layout.diagonal_at[i] + j * k * k
+            first = layout.indptr[layout.indptr_at[i] + j]
+            count = layout.indptr[layout.indptr_at[i] + j + 1] - first
+            i_at = layout.index_at[i] + first
+            v_at = layout.values_at[i] + k * first
+            w_at = layout.tail_at[i] + j * k * a
             level_inverse(diagonal, d_at, psi, k, work, h)
             level_rows(i, j, k, a, h, layout, tail, values, b_tail, b_values)
             for r in range(k):
@@ -82,7 +67,7 @@ def eliminate_tangent(
                     dotted = 0.0
                     for t in range(k):
                         total += psi[r, t] * b[t, c]
-                        dotted += psi_dot[factor_at[i] + r * k + t] * b[t, c]
+                        dotted += psi_dot[layout.factor_at[i] + r * k + t] * b[t, c]
                     e[r, c] = total
                     r_panel[r, c] = 0.5 * dotted
             for r in range(k):
@@ -96,24 +81,24 @@ def eliminate_tangent(
                 for c in range(count):
                     p[r, a + c] += dot_values[v_at + r * count + c]
             for r in range(count):
-                row = index[i_at + r]
+                row = layout.column[i_at + r]
                 for c in range(r + 1):
                     total = 0.0
                     for t in range(k):
                         total += e[t, a + r] * p[t, a + c] + p[t, a + r] * e[t, a + c]
                         total += b[t, a + r] * r_panel[t, a + c] + r_panel[t, a + r] * b[t, a + c]
-                    dot_dense[row, index[i_at + c]] -= total
+                    dot_dense[row, layout.column[i_at + c]] -= total
             for other in range(i + 1, depth):
-                up = parent[parent_at[i, other] + j]
-                ko = sizes[other]
-                ao = ahead[other]
-                col = ahead_column[i, other]
-                o_first = indptr[indptr_at[other] + up]
-                o_count = indptr[indptr_at[other] + up + 1] - o_first
-                o_d = diagonal_at[other] + up * ko * ko
-                o_t = tail_at[other] + up * ko * ao
-                o_v = values_at[other] + ko * o_first
-                p_at = position_at[i, other] + first
+                up = layout.parent[layout.parent_at[i, other] + j]
+                ko = layout.sizes[other]
+                ao = layout.ahead[other]
+                col = layout.ahead_column[i, other]
+                o_first = layout.indptr[layout.indptr_at[other] + up]
+                o_count = layout.indptr[layout.indptr_at[other] + up + 1] - o_first
+                o_d = layout.diagonal_at[other] + up * ko * ko
+                o_t = layout.tail_at[other] + up * ko * ao
+                o_v = layout.values_at[other] + ko * o_first
+                p_at = layout.position_at[i, other] + first
                 for r in range(ko):
                     for c in range(ko + ao + count):
                         at = col + c if c < ko + ao else a + c - ko - ao
@@ -126,7 +111,7 @@ def eliminate_tangent(
                         elif c < ko + ao:
                             dot_tail[o_t + r * ao + c - ko] -= total
                         else:
-                            dot_values[o_v + r * o_count + position[p_at + c - ko - ao]] -= total
+                            dot_values[o_v + r * o_count + layout.position[p_at + c - ko - ao]] -= total
 
 
 @kernel
@@ -151,26 +136,17 @@ def sensitivities_tangent(
     out,
 ):
     """Differentiate `sensitivities`; the derivative of ∂d/∂Ψ of each stage is added to `out`."""
-    levels = layout.levels
-    sizes = layout.sizes
-    ahead = layout.ahead
-    diagonal_at = layout.diagonal_at
-    tail_at = layout.tail_at
-    indptr_at = layout.indptr_at
-    indptr = layout.indptr
-    values_at = layout.values_at
-    factor_at = layout.factor_at
-    depth = levels.shape[0]
+    depth = layout.levels.shape[0]
     for i in range(depth - 1, -1, -1):
-        k = sizes[i]
-        a = ahead[i]
+        k = layout.sizes[i]
+        a = layout.ahead[i]
         lam = np.empty((k, k))
         psi = np.empty((k, k))
-        block_factor(factors, factor_at[i], k, lam, psi)
+        block_factor(factors, layout.factor_at[i], k, lam, psi)
         psid = np.empty((k, k))
         for r in range(k):
             for c in range(k):
-                psid[r, c] = psi_dot[factor_at[i] + r * k + c]
+                psid[r, c] = psi_dot[layout.factor_at[i] + r * k + c]
         h = np.empty((k, k))
         hd = np.empty((k, k))
         work = np.empty((k, k))
@@ -180,8 +156,8 @@ def sensitivities_tangent(
         d = np.empty((k, k))
         dd = np.empty((k, k))
         width = 0
-        for j in range(levels[i]):
-            width = max(width, indptr[indptr_at[i] + j + 1] - indptr[indptr_at[i] + j])
+        for j in range(layout.levels[i]):
+            width = max(width, layout.indptr[layout.indptr_at[i] + j + 1] - layout.indptr[layout.indptr_at[i] + j])
         b_tail = np.empty((k, a))
         b_values = np.empty((k, width))
         bd_tail = np.empty((k, a))
@@ -192,12 +168,12 @@ def sensitivities_tangent(
         z_values = np.empty((k, width))
         zd_tail = np.empty((k, a))
         zd_values = np.empty((k, width))
-        for j in range(levels[i]):
-            d_at = diagonal_at[i] + j * k * k
-            first = indptr[indptr_at[i] + j]
-            count = indptr[indptr_at[i] + j + 1] - first
-            v_at = values_at[i] + k * first
-            w_at = tail_at[i] + j * k * a
+        for j in range(layout.levels[i]):
+            d_at = layout.diagonal_at[i] + j * k * k
+            first = layout.indptr[layout.indptr_at[i] + j]
+            count = layout.indptr[layout.indptr_at[i] + j + 1] - first
+            v_at = layout.values_at[i] + k * first
+            w_at = layout.tail_at[i] + j * k * a
             for r in range(k):
                 for c in range(k):
                     d[r, c] = diagonal[d_at + r * k + c]
@@ -294,7 +270,7 @@ def sensitivities_tangent(
                     total = -xd[r, c]
                     for t in range(k):
                         total += hd[r, t] * d[t, c] + h[r, t] * dd[t, c]
-                    out[factor_at[i] + r * k + c] += total
+                    out[layout.factor_at[i] + r * k + c] += total
             if i == 0:
                 continue
             # derivatives of the level's own sensitivities: work = XΨ, inner = ẊΨ + XΨ̇

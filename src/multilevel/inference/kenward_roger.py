@@ -18,14 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.blocked import (
-    fixed_scores,
-    hessian_by_direction,
-    quadratic_products,
-    sensitivity,
-    single_factor_derivatives,
-)
+from multilevel.engine.derivatives import hessian_by_direction, sensitivity, single_factor_derivatives
 from multilevel.engine.fit import EngineFit
+from multilevel.engine.solutions import fixed_scores, quadratic_products
 from multilevel.engine.threads import linear_algebra_threads
 
 FloatArray = npt.NDArray[np.float64]

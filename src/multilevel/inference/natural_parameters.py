@@ -11,15 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.blocked import (
-    factorise,
-    hessian_by_direction,
-    score_products,
-    sensitivity,
-    single_factor_derivatives,
-)
+from multilevel.engine.derivatives import hessian_by_direction, sensitivity, single_factor_derivatives
+from multilevel.engine.factor import factorise
 from multilevel.engine.objective import Objective
 from multilevel.engine.parameters import lower_factor
+from multilevel.engine.solutions import score_products
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.blocked import chain_scores, fixed_scores
 from multilevel.engine.fit import EngineFit
+from multilevel.engine.solutions import chain_scores, fixed_scores
 from multilevel.engine.threads import linear_algebra_threads
 
 FloatArray = npt.NDArray[np.float64]

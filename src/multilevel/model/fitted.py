@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.blocked import conditional_covariances
 from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import Convergence, EngineFit, is_singular
+from multilevel.engine.solutions import conditional_covariances
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.errors import ControlError, DataError
 from multilevel.formula.design import Design, RandomTerm
