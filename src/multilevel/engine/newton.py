@@ -101,8 +101,14 @@ def trust_region_step(gradient: FloatArray, hessian: FloatArray, radius: float) 
     return result, decrease
 
 
-def minimise(objective: Objective, start: FloatArray, tolerance: float, max_evaluations: int) -> Search:
-    """Minimise the criterion from a starting point."""
+def minimise(
+    objective: Objective, start: FloatArray, tolerance: float, max_evaluations: int, *, certify: bool = True
+) -> Search:
+    """Minimise the criterion from a starting point.
+
+    Without `certify` the search ends where the average information sees the optimum; the exact Hessian is not asked, which is
+    enough for one of many refits along a profile.
+    """
     parameters = objective.products.plan.parameters
     evaluations = 0
     trace: list[float] = []
@@ -126,7 +132,7 @@ def minimise(objective: Objective, start: FloatArray, tolerance: float, max_eval
                 trace.append(model.value)
                 radius = max(radius, 0.1)
                 continue
-            if not model.exact and objective.products.n_dense <= EXACT_HESSIAN_LIMIT:
+            if certify and not model.exact and objective.products.n_dense <= EXACT_HESSIAN_LIMIT:
                 # The certificate needs the exact Hessian anyway: let it have a say in where the optimum is.
                 model = objective.local_model(model.phi, factor=model.factor, exact=True)
                 exact = True

@@ -122,8 +122,13 @@ class NaturalDeviance:
             factors[term.block][inside, inside] = lower_factor(term.to_engine @ root)
         return factors
 
-    def evaluate(self, values: FloatArray) -> tuple[float, FloatArray, FloatArray, FloatArray]:
-        """Return the deviance, its gradient, its Hessian, and the fixed effects (engine's columns) at some values."""
+    def evaluate(
+        self, values: FloatArray, *, curvature: bool = True
+    ) -> tuple[float, FloatArray, FloatArray, FloatArray]:
+        """Return the deviance, its gradient, its Hessian, and the fixed effects (engine's columns) at some values.
+
+        Without `curvature` the Hessian is left out (an empty array) unless it comes for free.
+        """
         objective, products = self.objective, self.objective.products
         plan = products.plan
         factors = self._engine_factors(values)
@@ -138,26 +143,32 @@ class NaturalDeviance:
         units, rows = self._units()
         blocks = [plan.parameters.terms[t].block for t, _, _ in rows]
         if objective.exact_is_cheap:
-            psi, curvature = single_factor_derivatives(factor, False, np.stack(units), precision=precision)
+            psi, bend = single_factor_derivatives(factor, False, np.stack(units), precision=precision)
             sums: tuple[FloatArray, ...] = (psi,)
         else:
             found = sensitivity(factor, False, precision=precision)
             sums = found.psi
-            curvature = hessian_by_direction(factor, found, False, blocks, units, precision=precision)
+            bend = (
+                hessian_by_direction(factor, found, False, blocks, units, precision=precision)
+                if curvature
+                else np.empty((0, 0))
+            )
         scores = score_products(factor)
         slope = np.array([float((sums[b] * unit).sum()) for b, unit in zip(blocks, units, strict=True)])
         rss_slope = -np.array([float((scores[b] * unit).sum()) for b, unit in zip(blocks, units, strict=True)])
 
         first, second = self._relative(values, rows)
         gradient = first.T @ slope
-        hessian = first.T @ curvature @ first + np.einsum("a,aij->ij", slope, second)
         # σ also stands in n log σ² + r²/σ².
         s = float(values[-1])
-        cross = -2.0 * precision / s * (first.T @ rss_slope)
-        hessian[-1, :] += cross
-        hessian[:, -1] += cross
         gradient[-1] += 2.0 * n / s - 2.0 * factor.rss * precision / s
-        hessian[-1, -1] += -2.0 * n / s**2 + 6.0 * factor.rss * precision / s**2
+        hessian = np.empty((0, 0))
+        if bend.size:
+            hessian = first.T @ bend @ first + np.einsum("a,aij->ij", slope, second)
+            cross = -2.0 * precision / s * (first.T @ rss_slope)
+            hessian[-1, :] += cross
+            hessian[:, -1] += cross
+            hessian[-1, -1] += -2.0 * n / s**2 + 6.0 * factor.rss * precision / s**2
         q, p = products.n_dense, products.n_fixed
         return float(value), gradient, hessian, -factor.coefficients[q : q + p]
 

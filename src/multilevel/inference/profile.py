@@ -7,7 +7,7 @@ variable, so an interval ends where |ζ| equals a normal quantile (Bates et al. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 _ToUser = Callable[[FloatArray], FloatArray]
 _Natural = Callable[[FloatArray, float], FloatArray]
+
+ENOUGH = 1e-9
+"""A refit ends when a further step would lower the deviance by less than this."""
 
 ROOT_TOLERANCE = 1e-7
 """An end of an interval is found when ζ is within this of its target."""
@@ -65,6 +68,7 @@ class _CovarianceTracer(_Tracer):
     def __init__(self, deviance: NaturalDeviance, best: FloatArray, smallest: float, index: int, beta: _ToUser) -> None:
         self.deviance, self.best, self.smallest, self.index, self.beta = deviance, best, smallest, index, beta
         _, _, hessian, _ = deviance.evaluate(best)
+        self.start_hessian = hessian
         self.scale = np.sqrt(2.0 / np.maximum(np.diag(hessian), 1e-12))
         kind = deviance.parameters[index].kind
         size = float(best[index])
@@ -79,6 +83,7 @@ class _CovarianceTracer(_Tracer):
     def restart(self) -> None:
         """Go back to the estimate."""
         self.current = self.best.copy()
+        self.hessian = self.start_hessian
         self.before: tuple[float, FloatArray] | None = None
 
     def point(self, value: float) -> ProfilePoint:
@@ -110,8 +115,12 @@ class _CovarianceTracer(_Tracer):
                 if parameter.kind == "cor" and i != self.index:
                     values[i] *= 0.9
         nonnegative = np.array([p.kind == "sd" for p in parameters])
-        found, gradient, hessian, beta = deviance.evaluate(values)
+        found, gradient, fresh, beta = deviance.evaluate(values, curvature=False)
+        # The Hessian changes little from one point to the next: it is renewed only when steps with the last one do not do.
+        hessian = fresh if fresh.size else self.hessian
+        stale = not fresh.size
         damping = 0.0
+        last = np.inf
         for _ in range(100):
             free = np.ones(values.size, dtype=np.bool_)
             free[self.index] = False
@@ -124,27 +133,36 @@ class _CovarianceTracer(_Tracer):
             g = gradient[at] * scale
             h = hessian[np.ix_(at, at)] * scale[:, None] * scale
             eigenvalues, vectors = np.linalg.eigh(h)
-            curvature = np.maximum(np.abs(eigenvalues), 1e-6) + damping
-            step = -vectors @ ((vectors.T @ g) / curvature)
+            size = np.maximum(np.abs(eigenvalues), 1e-6) + damping
+            step = -vectors @ ((vectors.T @ g) / size)
             decrease = -float(g @ step) / 2.0
-            if decrease < 1e-12:
+            if decrease < ENOUGH:
                 break
+            slow = decrease > 0.05 * last
+            if stale and slow:
+                _, _, hessian, _ = deviance.evaluate(values)
+                stale, last = False, np.inf
+                continue
+            last = decrease
             trial = values.copy()
             trial[at] += step * scale
             trial[nonnegative] = np.maximum(trial[nonnegative], 0.0)
             trial[self.index] = value
             if deviance.feasible(trial):
-                new = deviance.evaluate(trial)
+                new = deviance.evaluate(trial, curvature=False)
                 if new[0] <= found + 1e-12 * abs(found):
-                    values, (found, gradient, hessian, beta) = trial, new
-                    if decrease < 1e-6 and damping == 0.0:
-                        # Newton's method squares the error: what is left is beyond rounding.
-                        break
+                    values, (found, gradient, fresh, beta) = trial, new
+                    hessian, stale = (fresh, False) if fresh.size else (hessian, True)
                     damping = 0.0 if damping < 1e-3 else 0.2 * damping
                     continue
+            if stale:
+                _, _, hessian, _ = deviance.evaluate(values)
+                stale, last = False, np.inf
+                continue
             damping = max(4.0 * damping, 0.5)
             if damping > 1e12:
                 break
+        self.hessian = hessian
         return values, found, beta
 
 
@@ -171,7 +189,7 @@ class _FixedTracer(_Tracer):
         held = value - self.shift
         objective = Objective(self.constraint.at(held), False)
         start = _lifted(objective, self.current)
-        search = minimise(objective, start, 1e-10, 1000)
+        search = minimise(objective, start, ENOUGH, 1000, certify=False)
         model = search.model
         self.current = model.phi
         zeta = np.sqrt(max(model.value - self.smallest, 0.0)) * np.sign(value - self.estimate)
@@ -307,7 +325,12 @@ def _tracers(fit: LinearMixedModel, which: Sequence[str] | None) -> tuple[list[s
 
 
 def profile(
-    fit: LinearMixedModel, which: Sequence[str] | None = None, *, level: float = 0.99, points: int = 8
+    fit: LinearMixedModel,
+    which: Sequence[str] | None = None,
+    *,
+    level: float = 0.99,
+    points: int = 8,
+    progress: bool = False,
 ) -> Profile:
     """Profile the likelihood of a model.
 
@@ -321,6 +344,8 @@ def profile(
         The profile goes out to where an interval of this confidence level would end.
     points : int
         Points on each side of the estimate.
+    progress : bool
+        Whether to show a progress bar, a step for each parameter.
 
     Returns
     -------
@@ -345,11 +370,21 @@ def profile(
     furthest = float(ndtri(0.5 + level / 2))
     found: dict[str, tuple[ProfilePoint, ...]] = {}
     with linear_algebra_threads(fit._engine.products.dense.shape[0], None):
-        for name, tracer in tracers.items():
+        for name, tracer in shown(tracers.items(), len(tracers), progress):
             centre = ProfilePoint(tracer.estimate, 0.0, estimates)
             sides = [_walk(tracer, sign, furthest, points) for sign in (-1.0, 1.0)]
             found[name] = (*reversed(sides[0]), centre, *sides[1])
     return Profile(tuple(names), tuple(tracers), estimates, found)
+
+
+def shown(items: Iterable[tuple[str, _Tracer]], total: int, progress: bool) -> Iterable[tuple[str, _Tracer]]:
+    """Return the items, with a progress bar where asked for."""
+    if not progress:
+        return items
+    from tqdm.auto import tqdm
+
+    bar: Iterable[tuple[str, _Tracer]] = tqdm(items, total=total, desc="profile")
+    return bar
 
 
 def _walk(tracer: _Tracer, sign: float, furthest: float, points: int) -> list[ProfilePoint]:

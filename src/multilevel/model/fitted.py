@@ -388,11 +388,18 @@ class LinearMixedModel:
 
     # ---- inference -------------------------------------------------------------------------------------------------------
 
-    def profile(self, which: Sequence[str] | None = None, *, level: float = 0.99, points: int = 8) -> Profile:
+    def profile(
+        self,
+        which: Sequence[str] | None = None,
+        *,
+        level: float = 0.99,
+        points: int = 8,
+        progress: bool = False,
+    ) -> Profile:
         """Profile the likelihood of the parameters (see `multilevel.inference.profile.profile`)."""
         from multilevel.inference.profile import profile
 
-        return profile(self, which, level=level, points=points)
+        return profile(self, which, level=level, points=points, progress=progress)
 
     def confint(
         self,
