@@ -30,8 +30,9 @@ def test_standard_errors_and_degrees_of_freedom(name):
 def dense_model(fit):
     """The method from its definition, with n × n matrices."""
     X, Z, Lambda = fit.get_me("X"), fit.get_me("Z").toarray(), fit.get_me("Lambda").toarray()
-    n, p = X.shape
-    V = fit.sigma**2 * (np.eye(n) + Z @ Lambda @ Lambda.T @ Z.T)
+    p = X.shape[1]
+    noise = np.diag(1.0 / fit.get_me("weights"))
+    V = fit.sigma**2 * (noise + Z @ Lambda @ Lambda.T @ Z.T)
     G, at = [], 0
     for term in fit.varcorr():
         k, levels = len(term.names), fit.ngroups[term.group]
@@ -45,7 +46,7 @@ def dense_model(fit):
                 part = Z[:, at : at + k * levels]
                 G.append(part @ block @ part.T)
         at += k * levels
-    G.append(np.eye(n))
+    G.append(noise)
     W = np.linalg.inv(V)
     phi = np.linalg.inv(X.T @ W @ X)
     P = W - W @ X @ phi @ X.T @ W
@@ -58,6 +59,7 @@ def dense_model(fit):
     return phi, phi + 2 * phi @ adjustment @ phi
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
     "formula",
     [
@@ -70,14 +72,15 @@ def dense_model(fit):
         "y ~ x + (x | big / small)",
     ],
 )
-def test_against_the_definition(formula):
-    rng = np.random.default_rng(9)
+def test_against_the_definition(formula, weighted):
+    rng = np.random.default_rng(11)
     n = 240
     g, h, small, x = rng.integers(0, 12, n), rng.integers(0, 9, n), rng.integers(0, 24, n), rng.normal(size=n)
     y = x + rng.normal(size=n)
     for codes in (g, h, small, small // 3):
         y += 1.5 * rng.normal(size=24)[codes] + rng.normal(size=24)[codes] * x
-    fit = ml.lmer(formula, {"y": y, "x": x, "g": g, "h": h, "small": small, "big": small // 3})
+    weights = rng.uniform(0.5, 2.0, n) if weighted else None
+    fit = ml.lmer(formula, {"y": y, "x": x, "g": g, "h": h, "small": small, "big": small // 3}, weights=weights)
     assert not fit.is_singular
     found = kenward_roger_model(fit._engine)
     phi, adjusted = dense_model(fit)
