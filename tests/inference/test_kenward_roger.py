@@ -98,3 +98,14 @@ def test_a_singular_fit_gets_an_answer():
     fit = ml.lmer("Yield ~ 1 + (1 | Batch)", ml.load_dataset("Dyestuff2"))
     table = fit.summary(ddf="kenward-roger").coefficients
     assert np.isfinite(table.to_numpy()).all()
+
+
+@pytest.mark.parametrize("stored", rc.reference("singular"), ids=lambda model: model["data"])
+def test_singular_fits_of_r(stored):
+    fit = ml.lmer(stored["formula"], ml.load_dataset(stored["data"]))
+    assert fit.is_singular == stored["singular"]
+    table = fit.summary(ddf="kenward-roger").coefficients
+    assert list(table.index) == stored["names"]
+    # R's optimiser stops a little off the boundary.
+    assert table.std_error.to_numpy() == pytest.approx(np.array(stored["std_error"]), rel=1e-4)
+    assert table.df.to_numpy() == pytest.approx(np.array(stored["df"]), rel=1e-3)
