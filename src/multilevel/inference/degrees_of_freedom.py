@@ -174,7 +174,7 @@ def inference_basis(fit: LinearMixedModel, ddf: str, *, vcov: str = "model", clu
         raise ControlError(
             "Kenward and Roger's method adjusts a REML fit and this one is by maximum likelihood; use fit.update(reml=True)."
         )
-    kept: dict[str, InferenceBasis] = fit.__dict__.setdefault("_test_bases", {})
+    kept: dict[str, InferenceBasis] = fit.__dict__.setdefault("_inference_bases", {})
     if ddf not in kept:
         engine = fit._engine
         if ddf == "satterthwaite":
