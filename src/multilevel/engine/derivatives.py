@@ -11,6 +11,7 @@ from scipy.linalg.blas import dsymv
 from multilevel.engine.dense_kernels import add_outer, congruence, diagonal_block_sum, mirror_lower
 from multilevel.engine.factor import BlockedFactor, dense_inverse, full_dense, gemm
 from multilevel.engine.sensitivity_kernels import sensitivities
+from multilevel.engine.solutions import dense_scores
 from multilevel.engine.tangent_kernels import eliminate_tangent, sensitivities_tangent, single_factor_sums
 
 FloatArray = npt.NDArray[np.float64]
@@ -84,11 +85,11 @@ def sensitivity(factor: BlockedFactor, reml: bool, *, precision: float | None = 
     for i in range(products.plan.depth):
         k, at = int(products.layout.sizes[i]), int(products.layout.factor_at[i])
         psi.append(bar_psi[at : at + k * k].reshape(k, k))
-    dense_scores = np.zeros(0)
+    scores = np.zeros(0)
     if q:
-        dense_scores = dsymv(1.0, factor.dense.T, factor.coefficients, lower=0)[:q]
-        psi.extend(_dense_sensitivity(factor, inverse, direct, dense_scores, c))
-    return Sensitivity(tuple(psi), bar_dense, bar_diagonal, bar_tail, bar_values, dense_scores)
+        scores = dense_scores(factor)
+        psi.extend(_dense_sensitivity(factor, inverse, direct, scores, c))
+    return Sensitivity(tuple(psi), bar_dense, bar_diagonal, bar_tail, bar_values, scores)
 
 
 def _singular(lam: FloatArray) -> bool:

@@ -8,7 +8,7 @@ other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -193,22 +193,7 @@ def factorise(products: CrossProducts, rows: DenseIndex, factors: list[FloatArra
     total = float(products.dense[order, order])
     # What rounding leaves of a residual that is exactly zero is of this order; the logarithm needs it positive.
     rss = max(float(dense[order, order]) - explained, 1e-16 * total, 1e-300)
-    return BlockedFactor(
-        products,
-        rows,
-        factor.factors,
-        chain_flat,
-        dense_flat,
-        diagonal,
-        tail,
-        values,
-        dense,
-        cholesky,
-        factor.logdet_random,
-        factor.logdet_fixed,
-        rss,
-        coefficients,
-    )
+    return replace(factor, rss=rss, coefficients=coefficients)
 
 
 def dense_inverse(factor: BlockedFactor, reml: bool) -> FloatArray:

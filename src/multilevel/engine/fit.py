@@ -171,19 +171,13 @@ class EngineFit:
     def conditional_modes(self) -> list[FloatArray]:
         """Return the conditional modes of every term's random effects, shape (levels, k), in the order of θ."""
         products = self.products
-        plan, layout = products.plan, products.layout
+        plan = products.plan
         _, effects = chain_scores(self.model.factor)
         found = []
-        offsets = plan.dense_offsets()
+        dense = -self.model.factor.coefficients
         for term in plan.parameters.terms:
             block = plan.blocks[term.block]
-            size = block.size * block.n_levels
-            if term.block < plan.depth:
-                at = int(layout.effects_at[term.block])
-                values = effects[at : at + size]
-            else:
-                at = offsets[term.block - plan.depth]
-                values = -self.model.factor.coefficients[at : at + size]
+            values = products.rows_of(term.block, effects, dense)
             own = values.reshape(block.n_levels, block.size)[:, term.offset : term.offset + term.structure.size]
             found.append(own @ term.to_user.T / products.response_scale)
         return found
@@ -231,9 +225,7 @@ def finish(objective: Objective, model: LocalModel, singular: bool, convergence:
     products, factor = objective.products, model.factor
     q, p = products.n_dense, products.n_fixed
     to_user = products.fixed.to_user()
-    beta = to_user @ -factor.coefficients[q : q + p] / products.response_scale
-    if products.fixed.constant >= 0:
-        beta[products.fixed.constant] += products.response_shift
+    beta = products.user_fixed_effects(-factor.coefficients[q : q + p])
     # The last p rows of the bordered inverse are those of X.
     if p:
         half = np.linalg.inv(np.tril(factor.cholesky[q:, q:]))

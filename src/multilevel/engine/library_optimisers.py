@@ -18,12 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 
 def lower_bounds(objective: Objective) -> FloatArray:
     """Return 0 for the diagonal elements of λ and −∞ for the others."""
-    bounds = []
-    for term in objective.products.plan.parameters.terms:
-        structure = term.structure
-        diagonal = structure.parameters(np.eye(structure.size)) > 0
-        bounds.append(np.where(diagonal, 0.0, -np.inf))
-    return np.concatenate(bounds)
+    return np.where(objective.products.plan.parameters.pivots, 0.0, -np.inf)
 
 
 def minimise_by_library(objective: Objective, start: FloatArray, control: LmerControl) -> Search:

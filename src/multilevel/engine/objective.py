@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.blas import dsymv
 
 from multilevel.engine.derivatives import Sensitivity, hessian_by_direction, sensitivity, single_factor_derivatives
 from multilevel.engine.factor import BlockedFactor, DenseIndex, factorise
@@ -129,11 +128,6 @@ class Objective:
             directions.append(half + half.T)
         return blocks, directions
 
-    def dense_scores(self, factor: BlockedFactor) -> FloatArray:
-        """Return ZᵀPy of the dense random effects."""
-        result: FloatArray = dsymv(1.0, factor.dense.T, factor.coefficients, lower=0)[: self.products.n_dense]
-        return result
-
     def _curvature_of_psi(self, phi: FloatArray, psi: tuple[FloatArray, ...], factor: BlockedFactor) -> FloatArray:
         """Return tr(∂d/∂Ψ · ∂²Ψ/∂φ²)."""
         parameters = self.products.plan.parameters
@@ -193,25 +187,17 @@ class Objective:
         self, factor: BlockedFactor, found: Sensitivity, blocks: list[int], directions: list[FloatArray]
     ) -> FloatArray:
         """Return c·gᵀD_aPD_bg − (c/r²)(gᵀD_ag)(gᵀD_bg): half the sum of observed and expected curvature."""
-        plan, layout = self.products.plan, self.products.layout
         scores, _ = chain_scores(factor)
         m = len(directions)
         order = factor.dense.shape[0]
         chain = np.zeros((scores.size, m))
         dense = np.zeros((order, m))
         slopes = np.empty(m)
-        offsets = plan.dense_offsets()
         for a in range(m):
-            b, d = blocks[a], directions[a]
-            size = d.shape[0] * plan.blocks[b].n_levels
-            if b < plan.depth:
-                at = int(layout.effects_at[b])
-                g, target = scores[at : at + size], chain[at : at + size]
-            else:
-                at = offsets[b - plan.depth]
-                g, target = found.dense_scores[at : at + size], dense[at : at + size]
+            d = directions[a]
+            g = self.products.rows_of(blocks[a], scores, found.dense_scores)
             moved = (g.reshape(-1, d.shape[0]) @ d).ravel()
-            target[:, a] = moved
+            self.products.rows_of(blocks[a], chain, dense)[:, a] = moved
             slopes[a] = float(g @ moved)
         c = self.residual_df / factor.rss
         information = quadratic_products(factor, chain, dense)

@@ -158,6 +158,15 @@ class Parameters:
         return result
 
     @property
+    def pivots(self) -> npt.NDArray[np.bool_]:
+        """Which parameters are diagonal elements of a λ: where one is zero, the criterion is stationary in it."""
+        return np.concatenate([term.structure.parameters(np.eye(term.structure.size)) > 0 for term in self.terms])
+
+    def lifted(self, phi: FloatArray, floor: float) -> FloatArray:
+        """Return φ with its pivots no smaller than a floor, off the stationary point at zero."""
+        return np.where(self.pivots & (phi < floor), floor, phi)
+
+    @property
     def linear(self) -> bool:
         """Whether every λ is linear in its parameters, so that its derivatives are the same everywhere."""
         return not any(

@@ -116,6 +116,22 @@ class CrossProducts:
         """Number of random effects in the dense matrix."""
         return int(self.dense.shape[0]) - self.n_fixed - 1
 
+    def rows_of(self, block: int, chain: FloatArray, dense: FloatArray) -> FloatArray:
+        """Return a block's rows, a view, of numbers held by random effect: the chain's in one array, the dense ones in another."""
+        found = self.plan.blocks[block]
+        if block < self.plan.depth:
+            at = int(self.layout.effects_at[block])
+            return chain[at : at + found.size * found.n_levels]
+        at = self.plan.dense_offsets()[block - self.plan.depth]
+        return dense[at : at + found.size * found.n_levels]
+
+    def user_fixed_effects(self, coefficients: FloatArray) -> FloatArray:
+        """Return the fixed effects in the user's columns and units from those of the engine's."""
+        beta: FloatArray = self.fixed.to_user() @ coefficients / self.response_scale
+        if self.fixed.constant >= 0:
+            beta[self.fixed.constant] += self.response_shift
+        return beta
+
 
 def engine_columns(design: Design) -> FloatArray:
     """Return the design's columns with the offset taken off the response."""

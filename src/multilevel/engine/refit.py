@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -44,16 +44,6 @@ class Refits:
     converged: npt.NDArray[np.bool_]
 
 
-def _start(fit: EngineFit) -> FloatArray:
-    """Return the fit's own parameters, with small pivots lifted off the stationary point at zero."""
-    parameters = fit.products.plan.parameters
-    phi = fit.model.phi.copy()
-    for term, place in zip(parameters.terms, parameters.slices(), strict=True):
-        diagonal = term.structure.parameters(np.eye(term.structure.size)) > 0
-        phi[place] = np.where(diagonal & (phi[place] < SMALLEST), SMALLEST, phi[place])
-    return phi
-
-
 def refit_all(fit: EngineFit, design: Design, responses: FloatArray, control: LmerControl, threads: int) -> Refits:
     """Fit every row of `responses` (m × n) to a design that was fitted before."""
     m = responses.shape[0]
@@ -73,10 +63,7 @@ def refit_all(fit: EngineFit, design: Design, responses: FloatArray, control: Lm
 
 def refit_one(fit: EngineFit, design: Design, response: FloatArray, control: LmerControl) -> EngineFit:
     """Fit one response to a design that was fitted before."""
-    columns = design.columns.copy(order="F")
-    columns[:, -1] = response
-    columns.flags.writeable = False
-    return fit_products(cross_products_of(replace(design, columns=columns)), fit.objective.reml, control)
+    return fit_products(cross_products_of(design.with_response(response)), fit.objective.reml, control)
 
 
 def _refit_in_kernel(
@@ -111,7 +98,7 @@ def _refit_in_kernel(
             objective.stacked_derivatives,
             float(objective.residual_df),
             objective.reml,
-            _start(fit),
+            parameters.lifted(fit.model.phi, SMALLEST),
             control.tolerance,
             min(control.max_evaluations, 200),
             responses,
@@ -140,9 +127,6 @@ def _refit_in_kernel(
     constant = objective.constant + 2.0 * df * np.log(products.response_scale)
     result.criterion[:] = criterion + constant - 2.0 * df * np.log(scale)
     result.converged[:] = converged == 1.0
-    pivots = np.zeros(phi.shape[1], dtype=np.bool_)
-    for term, place in zip(parameters.terms, parameters.slices(), strict=True):
-        pivots[place] = term.structure.parameters(np.eye(term.structure.size)) > 0
     for row in range(m):
         result.theta[row] = parameters.to_user(phi[row])
-    return np.flatnonzero((np.abs(phi[:, pivots]).min(axis=1) < SMALL_PIVOT) | ~result.converged)
+    return np.flatnonzero((np.abs(phi[:, parameters.pivots]).min(axis=1) < SMALL_PIVOT) | ~result.converged)

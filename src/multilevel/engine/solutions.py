@@ -34,18 +34,20 @@ def chain_scores(factor: BlockedFactor) -> tuple[FloatArray, FloatArray]:
     return scores[:, 0], effects[:, 0]
 
 
+def dense_scores(factor: BlockedFactor) -> FloatArray:
+    """Return ZᵀPy of the dense random effects (engine's units)."""
+    result: FloatArray = dsymv(1.0, factor.dense.T, factor.coefficients, lower=0)[: factor.products.n_dense]
+    return result
+
+
 def score_products(factor: BlockedFactor) -> list[FloatArray]:
     """Return Σ gⱼgⱼᵀ over the levels of each block, with g = ZᵀPy: minus the derivative of r² with respect to Ψ."""
     products = factor.products
-    plan, layout = products.plan, products.layout
     chain, _ = chain_scores(factor)
-    dense = dsymv(1.0, factor.dense.T, factor.coefficients, lower=0)
-    offsets = plan.dense_offsets()
+    dense = dense_scores(factor)
     found = []
-    for i, block in enumerate(plan.blocks):
-        size = block.size * block.n_levels
-        at = int(layout.effects_at[i]) if i < plan.depth else offsets[i - plan.depth]
-        g = (chain if i < plan.depth else dense)[at : at + size].reshape(-1, block.size)
+    for i, block in enumerate(products.plan.blocks):
+        g = products.rows_of(i, chain, dense).reshape(-1, block.size)
         found.append(np.einsum("jr,js->rs", g, g))
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,6 +139,13 @@ class Design:
     na_action: str
     row_labels: Any | None
     encoder: DesignEncoder | None = None
+
+    def with_response(self, values: FloatArray) -> Design:
+        """Return the same design with another response."""
+        columns = self.columns.copy(order="F")
+        columns[:, -1] = values
+        columns.flags.writeable = False
+        return replace(self, columns=columns)
 
     @property
     def nobs(self) -> int:

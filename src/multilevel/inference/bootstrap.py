@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -236,10 +236,7 @@ def _response_batch(
         return parameter_rows(fit, found.beta, found.theta, found.sigma), found.converged
     numbers, converged = np.empty((count, width)), np.empty(count, dtype=np.bool_)
     for row, response in enumerate(responses):
-        columns = fit._design.columns.copy(order="F")
-        columns[:, -1] = response
-        columns.flags.writeable = False
-        numbers[row], converged[row] = _fit_row(fit, replace(fit._design, columns=columns), statistic, width)
+        numbers[row], converged[row] = _fit_row(fit, fit._design.with_response(response), statistic, width)
     return numbers, converged
 
 

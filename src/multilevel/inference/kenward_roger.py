@@ -96,7 +96,7 @@ def kenward_roger_model(fit: EngineFit) -> KenwardRogerModel:
 
 def _kenward_roger_model(fit: EngineFit) -> KenwardRogerModel:
     objective, factor, products = fit.objective, fit.model.factor, fit.products
-    plan, layout = products.plan, products.layout
+    plan = products.plan
     blocks, units, gamma = _units(fit)
     m, p, q = len(units), products.n_fixed, products.n_dense
 
@@ -125,14 +125,9 @@ def _kenward_roger_model(fit: EngineFit) -> KenwardRogerModel:
         block = plan.blocks[blocks[r]]
         size = block.size * block.n_levels
         columns = slice(r * p, (r + 1) * p)
-        if blocks[r] < plan.depth:
-            at = int(layout.effects_at[blocks[r]])
-            source, target = chain[at : at + size], chain_vectors[at : at + size]
-        else:
-            at = plan.dense_offsets()[blocks[r] - plan.depth]
-            source, target = dense[at : at + size], dense_vectors[at : at + size]
+        source = products.rows_of(blocks[r], chain, dense)
         moved = np.einsum("st,jtc->jsc", units[r], source.reshape(block.n_levels, block.size, p)).reshape(size, p)
-        target[:, columns] = moved
+        products.rows_of(blocks[r], chain_vectors, dense_vectors)[:, columns] = moved
         slopes[r] = source.T @ moved
     inner = quadratic_products(factor, chain_vectors, dense_vectors).reshape(m, p, m, p).transpose(0, 2, 1, 3)
     to_user = products.fixed.to_user()

@@ -175,7 +175,6 @@ class _FixedTracer(_Tracer):
         self.constraint: ConstrainedProducts = constrain(products, to_user[index])
         self.shift = products.response_shift if products.fixed.constant == index else 0.0
         self.engine, self.smallest, self.natural = engine, smallest, natural
-        self.to_user = to_user
         super().__init__(float(engine.beta[index]), error, -np.inf, np.inf)
         self.restart()
 
@@ -188,28 +187,16 @@ class _FixedTracer(_Tracer):
         engine = self.engine
         held = value - self.shift
         objective = Objective(self.constraint.at(held), False)
-        start = _lifted(objective, self.current)
+        start = objective.products.plan.parameters.lifted(self.current, 1e-2)
         search = minimise(objective, start, ENOUGH, 1000, certify=False)
         model = search.model
         self.current = model.phi
         zeta = np.sqrt(max(model.value - self.smallest, 0.0)) * np.sign(value - self.estimate)
         q, p = objective.products.n_dense, objective.products.n_fixed
         free = -model.factor.coefficients[q : q + p]
-        beta = self.to_user @ (self.constraint.basis @ free + held * self.constraint.direction)
-        if engine.products.fixed.constant >= 0:
-            beta[engine.products.fixed.constant] += engine.products.response_shift
+        beta = engine.products.user_fixed_effects(self.constraint.basis @ free + held * self.constraint.direction)
         sigma = float(np.sqrt(model.factor.rss / objective.residual_df)) / engine.products.response_scale
         return ProfilePoint(value, float(zeta), np.concatenate([self.natural(model.phi, sigma), beta]))
-
-
-def _lifted(objective: Objective, phi: FloatArray) -> FloatArray:
-    """Return φ with pivots of zero lifted off that stationary point."""
-    result = phi.copy()
-    parameters = objective.products.plan.parameters
-    for term, place in zip(parameters.terms, parameters.slices(), strict=True):
-        pivot = term.structure.parameters(np.eye(term.structure.size)) > 0
-        result[place] = np.where(pivot & (result[place] < 1e-2), 1e-2, result[place])
-    return result
 
 
 def parameter_names(fit: LinearMixedModel, parameters: tuple[NaturalParameter, ...]) -> list[str]:
@@ -297,13 +284,6 @@ def _tracers(fit: LinearMixedModel, which: Sequence[str] | None) -> tuple[list[s
     best = natural.values_of(engine.term_factors(), engine.sigma)
     smallest = engine.criterion
     products = engine.products
-    to_user = products.fixed.to_user() / products.response_scale
-
-    def beta_of(coefficients: FloatArray) -> FloatArray:
-        beta: FloatArray = to_user @ coefficients
-        if products.fixed.constant >= 0:
-            beta[products.fixed.constant] += products.response_shift
-        return beta
 
     def natural_of(phi: FloatArray, sigma: float) -> FloatArray:
         parameters = products.plan.parameters
@@ -317,7 +297,7 @@ def _tracers(fit: LinearMixedModel, which: Sequence[str] | None) -> tuple[list[s
     for name in wanted:
         at = names.index(name)
         if at < len(natural.parameters):
-            tracers[name] = _CovarianceTracer(natural, best, smallest, at, beta_of)
+            tracers[name] = _CovarianceTracer(natural, best, smallest, at, products.user_fixed_effects)
         else:
             j = at - len(natural.parameters)
             tracers[name] = _FixedTracer(engine, smallest, j, float(errors[j]), natural_of)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.fit import EngineFit
-from multilevel.engine.solutions import chain_scores, fixed_scores
+from multilevel.engine.solutions import chain_scores, dense_scores, fixed_scores
 from multilevel.engine.threads import linear_algebra_threads
 
 FloatArray = npt.NDArray[np.float64]
@@ -53,12 +53,11 @@ def satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:
 
 def _satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:
     objective, factor, products = fit.objective, fit.model.factor, fit.products
-    plan, layout = products.plan, products.layout
+    plan = products.plan
     blocks, directions = objective.directions(fit.model.phi, factor)
     chain, dense = fixed_scores(factor)
     own_scores, _ = chain_scores(factor)
-    dense_scores = objective.dense_scores(factor)
-    offsets = plan.dense_offsets()
+    own_dense = dense_scores(factor)
     m, p = len(directions), products.n_fixed
     to_user = products.fixed.to_user()
     variance = fit.sigma**2
@@ -68,12 +67,8 @@ def _satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:
     for a in range(m):
         block, d = plan.blocks[blocks[a]], directions[a]
         size = block.size * block.n_levels
-        if blocks[a] < plan.depth:
-            at = int(layout.effects_at[blocks[a]])
-            x, g = chain[at : at + size], own_scores[at : at + size]
-        else:
-            at = offsets[blocks[a] - plan.depth]
-            x, g = dense[at : at + size], dense_scores[at : at + size]
+        x = products.rows_of(blocks[a], chain, dense)
+        g = products.rows_of(blocks[a], own_scores, own_dense)
         x = x.reshape(block.n_levels, block.size, p)
         g = g.reshape(block.n_levels, block.size)
         moved = np.einsum("jrp,rs->jsp", x, d)

@@ -487,11 +487,7 @@ class LinearMixedModel:
         """
         from multilevel.model.lmer import fit_design
 
-        values = self._new_responses(response)[0]
-        columns = self._design.columns.copy(order="F")
-        columns[:, -1] = values
-        columns.flags.writeable = False
-        design = replace(self._design, columns=columns)
+        design = self._design.with_response(self._new_responses(response)[0])
         return fit_design(design, self._reml, self._control, replace(self._data, frame=None))
 
     def refit_many(self, responses: Any, *, threads: int = 1) -> pd.DataFrame:
