@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from multilevel.engine.objective import Objective
 from multilevel.engine.plan import Plan
 from multilevel.engine.products import cross_products_of
+from multilevel.engine.structures import PATTERNED
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
 from multilevel.formula.grammar import parse_formula
 
@@ -96,6 +97,13 @@ STRUCTURES: dict[str, Callable[[Parts], Design]] = {
     "slope alone": lambda m: design(m.columns, 2, [term(m.g, 1)]),
     "three columns": lambda m: design(m.columns, 3, [term(m.g, 0, 1, 2)], m.weights, m.columns[:, 2]),
     "diagonal": lambda m: design(m.columns, 3, [term(m.g, 0, 1, 2, structure="diagonal")]),
+    "compound symmetry": lambda m: design(m.columns, 3, [term(m.g, 0, 1, 2, structure="cs")]),
+    "one variance": lambda m: design(m.columns, 3, [term(m.g, 0, 1, 2, structure="homdiag")], m.weights),
+    "ar1": lambda m: design(m.columns, 3, [term(m.g, 0, 1, 2, structure="ar1")], m.weights),
+    "nested, toep": lambda m: design(m.columns, 3, [term(m.cls, 0, 1, 2, structure="toep"), term(m.sch, 0, 2)]),
+    "crossed, patterned": lambda m: design(
+        m.columns, 2, [term(m.g, 0, 1, 2, structure="hetar1"), term(m.h, 0, 2, structure="homcs"), term(m.g, 2)]
+    ),
     "several terms": lambda m: design(m.columns, 2, [term(m.g, 0), term(m.g, 1, 2), term(m.g, 2)]),
     "nested": lambda m: design(m.columns, 3, [term(m.sch, 0), term(m.cls, 0)]),
     "nested, slopes": lambda m: design(m.columns, 3, [term(m.sch, 0, 2), term(m.cls, 0, 1)], m.weights),
@@ -160,9 +168,11 @@ def thetas(objective: Objective, seed: int = 5) -> np.ndarray:
     parameters = objective.products.plan.parameters
     return np.concatenate(
         [
-            t.structure.parameters(
-                np.tril(rng.uniform(-0.7, 0.7, (t.structure.size,) * 2), -1)
-                + np.diag(rng.uniform(0.3, 1.2, t.structure.size))
+            t.structure.reported(
+                t.structure.parameters(
+                    np.tril(rng.uniform(-0.7, 0.7, (t.structure.size,) * 2), -1)
+                    + np.diag(rng.uniform(0.3, 1.2, t.structure.size))
+                )
             )
             for t in parameters.terms
         ]
@@ -191,7 +201,7 @@ def designs(draw) -> Design:
     random = []
     for group in draw(st.permutations(factors), label="order"):
         for chosen in draw(st.lists(kinds, min_size=1, max_size=2), label=group.name):
-            structure = draw(st.sampled_from(["unstructured", "diagonal"]))
+            structure = draw(st.sampled_from(["unstructured", "diagonal", *PATTERNED]))
             random.append(term(group, *chosen, structure=structure))
     weights = rng.uniform(0.3, 3.0, n) if draw(st.booleans(), label="weights") else None
     offset = rng.normal(size=n) if draw(st.booleans(), label="offset") else None
@@ -217,7 +227,7 @@ class Dense:
 def term_factors(plan: Plan, theta: np.ndarray) -> list[np.ndarray]:
     """Return λ of every term in the order of θ."""
     terms, places = plan.parameters.terms, plan.parameters.slices()
-    return [t.structure.factor(theta[place]) for t, place in zip(terms, places, strict=True)]
+    return [t.factor_of(theta[place]) for t, place in zip(terms, places, strict=True)]
 
 
 def indicator_columns(given: Design, t: RandomTerm) -> np.ndarray:

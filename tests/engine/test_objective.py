@@ -22,15 +22,20 @@ def problem(name, reml):
 
 
 def boundaries(objective, phi):
-    """Return points with zero pivots: each diagonal element of λ alone, and all of them."""
+    """Return points with zero pivots (each scale of a column alone, and all of them) and with correlations at their bounds."""
     parameters = objective.products.plan.parameters
-    pivots = np.flatnonzero(
-        np.concatenate([t.structure.parameters(np.eye(t.structure.size)) for t in parameters.terms])
-    )
+    pivots = np.flatnonzero(parameters.pivots)
     for zero in [*([at] for at in pivots), list(pivots)]:
         point = phi.copy()
         point[zero] = 0.0
         yield point
+    for term, place in zip(parameters.terms, parameters.slices(), strict=True):
+        for at in range(place.start, place.stop):
+            if not term.structure.rotates and not parameters.pivots[at]:
+                for bound in (-0.5 * np.pi, 0.5 * np.pi):
+                    point = phi.copy()
+                    point[at] = bound
+                    yield point
 
 
 # ---- the criterion -----------------------------------------------------------------------------------------------------
@@ -74,7 +79,8 @@ def test_criterion_is_even_in_each_column(name):
     _, objective = problem(name, True)
     parameters = objective.products.plan.parameters
     phi = parameters.from_user(sm.thetas(objective))
-    turned = -phi
+    angles = np.concatenate([~t.structure.pivots & (not t.structure.rotates) for t in parameters.terms])
+    turned = np.where(angles, phi, -phi)
     assert objective.value(turned) == pytest.approx(objective.value(phi), rel=1e-13)
     np.testing.assert_allclose(parameters.canonical(turned), parameters.canonical(phi), rtol=1e-12, atol=1e-14)
 

@@ -109,7 +109,14 @@ def test_derivatives_of_the_blocks(parameters):
         for a, (own, derivative) in enumerate(derivatives):
             expected = derivative if own == block else 0.0 * numerical[:, :, a]
             np.testing.assert_allclose(numerical[:, :, a], expected, atol=1e-10)
-    assert parameters.block_curvatures(phi) == []
+    curvatures = parameters.block_curvatures(phi)
+    assert (not curvatures) == parameters.linear
+    second = {(a, b): whole for a, b, whole in curvatures}
+    numerical = sm.derivative(lambda at: np.array([d.sum() for _, d in parameters.block_derivatives(at)]), phi)
+    for a in range(parameters.n_theta):
+        for b in range(parameters.n_theta):
+            expected = second[a, b].sum() if (a, b) in second else 0.0
+            assert numerical[a, b] == pytest.approx(expected, abs=1e-7)
     assert parameters.linear
 
 

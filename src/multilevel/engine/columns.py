@@ -59,8 +59,11 @@ class ColumnMoments:
     spread: FloatArray
     constant: npt.NDArray[np.bool_]
 
-    def scaling(self, places: tuple[int, ...], centre: bool) -> ColumnScaling:
-        """Return the scaling of some columns; centred on their means where asked and a column of ones is there."""
+    def scaling(self, places: tuple[int, ...], centre: bool, alike: bool = False) -> ColumnScaling:
+        """Return the scaling of some columns; centred on their means where asked and a column of ones is there.
+
+        With `alike` all are scaled by the same number, the root of their mean square.
+        """
         at = np.asarray(places, dtype=np.int64)
         ones = [i for i, place in enumerate(places) if self.constant[place] and self.mean[place] == 1.0]
         anchor = ones[0] if centre and ones else -1
@@ -68,6 +71,8 @@ class ColumnMoments:
         shift = np.where(varies, self.mean[at], 0.0) if anchor >= 0 else np.zeros(at.size)
         about_zero = np.sqrt(self.spread[at] ** 2 + self.mean[at] ** 2)
         size = np.where(varies & (anchor >= 0), self.spread[at], about_zero)
+        if alike:
+            size = np.full(at.size, np.sqrt(np.mean(size**2)))
         scale = np.where(size > 0, 1.0 / np.where(size > 0, size, 1.0), 1.0)
         if anchor >= 0:
             scale[anchor] = 1.0

@@ -125,10 +125,10 @@ def minimise(
         # No change smaller than the rounding error of the criterion can be told from noise.
         noise = 1e-14 * abs(model.value)
         if decrease <= max(tolerance if exact is None else 1e-4 * tolerance, noise):
-            zeroed = _zero_small_pivots(objective, model, tolerance)
-            if zeroed is not None:
+            bounded = _set_to_bounds(objective, model, tolerance)
+            if bounded is not None:
                 evaluations += 1
-                model = zeroed
+                model = bounded
                 trace.append(model.value)
                 radius = max(radius, 0.1)
                 continue
@@ -184,22 +184,20 @@ def _walk(
     return products.plan.parameters.canonical(phi), int(evaluations), [float(v) + constant for v in trace[:accepted]]
 
 
-def _zero_small_pivots(objective: Objective, model: LocalModel, tolerance: float) -> LocalModel | None:
-    """Return the model with small pivots of λ set to exactly zero, where that is no worse and zero is a minimum."""
+def _set_to_bounds(objective: Objective, model: LocalModel, tolerance: float) -> LocalModel | None:
+    """Return the model with small pivots of λ at zero and correlations near a bound at it, where that is a minimum."""
     parameters = objective.products.plan.parameters
     phi = model.phi.copy()
-    changed: list[int] = []
+    bounds: dict[int, float] = {}
     for term, place in zip(parameters.terms, parameters.slices(), strict=True):
-        if term.structure.curvature(phi[place]) is not None:
-            continue
-        own = term.structure.parameters(np.diag(np.arange(1.0, term.structure.size + 1)))
-        pivots = place.start + np.flatnonzero(own)
-        changed.extend(int(at) for at in pivots if 0.0 < abs(phi[at]) < SMALL_PIVOT)
+        near = term.structure.bounds_near(phi[place], SMALL_PIVOT)
+        bounds.update({place.start + at: value for at, value in near.items()})
+    changed = list(bounds)
     if not changed:
         return None
     for group in [changed, *([at] for at in changed if len(changed) > 1)]:
         trial = phi.copy()
-        trial[group] = 0.0
+        trial[group] = [bounds[at] for at in group]
         trial = parameters.canonical(trial)
         value = objective.value(trial)
         if value <= model.value + max(tolerance, 1e-13 * abs(model.value)):

@@ -148,8 +148,12 @@ class Objective:
 
     @property
     def exact_is_cheap(self) -> bool:
-        """Whether the exact Hessian costs about as much as a gradient: a single grouping factor."""
-        return self.products.n_dense == 0 and self.products.plan.depth == 1
+        """Whether the exact Hessian costs about as much as a gradient: a single grouping factor, k⁴ numbers a level being few."""
+        plan = self.products.plan
+        if self.products.n_dense or plan.depth != 1:
+            return False
+        k = plan.blocks[0].size
+        return k <= 16 or k * k <= 8 * plan.parameters.n_theta
 
     def local_model(
         self, phi: FloatArray, factor: BlockedFactor | None = None, exact: bool | None = None

@@ -3,7 +3,8 @@
 The engine shifts and scales the columns of each term (see `columns.py`), so that its random effects are
 b̃ = U b with U upper triangular. Its own parameters φ give λ̃, with λ̃λ̃ᵀ = U Ψ Uᵀ. For a term whose
 family holds every covariance matrix, λ̃ is the family's member at φ itself and the user's factor is the
-lower-triangular factor of U⁻¹λ̃; for the others U is diagonal and the parameters are rescaled.
+lower-triangular factor of U⁻¹λ̃; for the others U is diagonal and the parameters are rescaled. A structure may have users see
+other parameters than it works with (`CovarianceStructure.reported`); θ is always what users see.
 """
 
 from __future__ import annotations
@@ -107,13 +108,23 @@ class TermParameters:
         """Return the φ of the user's θ."""
         if self.structure.rotates:
             return self.structure.parameters(lower_factor(self.to_engine @ self.structure.factor(theta)))
-        return theta * self._ratio
+        return self.structure.from_reported(theta) * self._ratio
+
+    def theta(self, phi: FloatArray) -> FloatArray:
+        """Return the user's θ."""
+        if self.structure.rotates:
+            return self.structure.parameters(self.user_factor(phi))
+        return self.structure.reported(phi / self._ratio)
+
+    def factor_of(self, theta: FloatArray) -> FloatArray:
+        """Return λ in the user's columns at the user's θ."""
+        return self.structure.factor(self.structure.from_reported(theta))
 
     def canonical(self, phi: FloatArray) -> FloatArray:
         """Return the equivalent φ whose λ̃ has no negative diagonal (the criterion is even in each column)."""
         if self.structure.rotates:
             return self.structure.parameters(lower_factor(self.structure.factor(phi)))
-        return np.abs(phi) if self.structure.curvature(phi) is None else phi
+        return self.structure.canonical(phi)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +170,14 @@ class Parameters:
 
     @property
     def pivots(self) -> npt.NDArray[np.bool_]:
-        """Which parameters are diagonal elements of a λ: where one is zero, the criterion is stationary in it."""
-        return np.concatenate([term.structure.parameters(np.eye(term.structure.size)) > 0 for term in self.terms])
+        """Which parameters are scales of columns: where one is zero, the criterion is stationary in it."""
+        return np.concatenate([term.structure.pivots for term in self.terms])
 
     def lifted(self, phi: FloatArray, floor: float) -> FloatArray:
-        """Return φ with its pivots no smaller than a floor, off the stationary point at zero."""
-        return np.where(self.pivots & (phi < floor), floor, phi)
+        """Return φ off the points at which the criterion is stationary by symmetry: pivots no smaller than a floor."""
+        return np.concatenate(
+            [term.structure.lifted(phi[place], floor) for term, place in zip(self.terms, self.slices(), strict=True)]
+        )
 
     @property
     def linear(self) -> bool:
@@ -204,12 +217,7 @@ class Parameters:
 
     def to_user(self, phi: FloatArray) -> FloatArray:
         """Return θ in the user's columns."""
-        return np.concatenate(
-            [
-                term.structure.parameters(term.user_factor(phi[place]))
-                for term, place in zip(self.terms, self.slices(), strict=True)
-            ]
-        )
+        return np.concatenate([term.theta(phi[place]) for term, place in zip(self.terms, self.slices(), strict=True)])
 
     def from_user(self, theta: FloatArray) -> FloatArray:
         """Return φ of the user's θ."""

@@ -143,7 +143,7 @@ def make_plan(design: Design, moments: ColumnMoments) -> Plan:
         for t in members[f]:
             term = design.random[t]
             structure = structure_of(term.structure, len(term.columns))
-            scaling = moments.scaling(term.columns, centre=structure.rotates)
+            scaling = moments.scaling(term.columns, centre=structure.rotates, alike=structure.common_scale)
             scalings.append(scaling)
             place_of_term[t] = TermParameters(structure, position, offset, scaling.to_engine(), scaling.to_user())
             offset += len(term.columns)

@@ -67,15 +67,7 @@ def starting_values(products: CrossProducts) -> FloatArray:
     residual = max(total - explained, 0.1 * total)
     result = plan.parameters.start()
     for term, place in zip(plan.parameters.terms, plan.parameters.slices(), strict=True):
-        if term.structure.curvature(result[place]) is not None:
-            continue
         inside = slice(term.offset, term.offset + term.structure.size)
         relative = components[term.block][inside, inside] / residual
-        if term.structure.rotates:
-            values, vectors = np.linalg.eigh(0.5 * (relative + relative.T))
-            values = np.clip(values, SMALLEST**2, LARGEST**2)
-            lower = np.linalg.cholesky((vectors * values) @ vectors.T)
-        else:
-            lower = np.diag(np.clip(np.sqrt(np.clip(np.diag(relative), 0.0, None)), SMALLEST, LARGEST))
-        result[place] = term.structure.parameters(lower)
+        result[place] = term.structure.nearest(relative, SMALLEST, LARGEST)
     return result

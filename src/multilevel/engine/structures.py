@@ -9,11 +9,14 @@ which structure a term has.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from multilevel.engine.correlations import Autoregressive, CompoundSymmetric, CorrelationFamily, Independent, Toeplitz
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -60,6 +63,85 @@ class CovarianceStructure(Protocol):
 
     def theta_names(self, columns: tuple[str, ...], factor_name: str) -> tuple[str, ...]:
         """Return a name for every parameter, as lme4 names them."""
+
+    @property
+    def common_scale(self) -> bool:
+        """Whether all columns share a variance, so that they must be scaled alike."""
+
+    @property
+    def correlated(self) -> bool:
+        """Whether some elements off the diagonal may differ from zero."""
+
+    @property
+    def pivots(self) -> npt.NDArray[np.bool_]:
+        """Which parameters are scales: where one is zero, the criterion is stationary in it."""
+
+    def canonical(self, theta: FloatArray) -> FloatArray:
+        """Return the equivalent parameters in their usual range (a family that rotates leaves this to λ)."""
+
+    def lifted(self, theta: FloatArray, floor: float) -> FloatArray:
+        """Return parameters at least `floor` off the points at which the criterion is stationary by symmetry."""
+
+    def bounds_near(self, theta: FloatArray, near: float) -> dict[int, float]:
+        """Return, for the parameters that nearly are at a bound (scales below `near`), the value that they have there."""
+
+    def reported(self, theta: FloatArray) -> FloatArray:
+        """Return θ as users see it."""
+
+    def from_reported(self, theta: FloatArray) -> FloatArray:
+        """Return the parameters of the θ that users see."""
+
+    def nearest(self, covariance: FloatArray, low: float, high: float) -> FloatArray:
+        """Return parameters of a rough guess at Ψ, relative standard deviations kept between bounds."""
+
+    def natural(self) -> tuple[NaturalElement, ...]:
+        """Return the standard deviations and correlations that describe the covariance matrix."""
+
+    def monomial(self, row: int, column: int) -> dict[int, int]:
+        """Return which of those, to which power, multiply to an element of the covariance matrix (row ≥ column)."""
+
+    def units(self) -> list[FloatArray] | None:
+        """Return matrices that Ψ is a sum of multiples of, or None where it is not linear in its parameters."""
+
+
+class NaturalElement(NamedTuple):
+    """A standard deviation or correlation: an element of the matrix that is equal to it.
+
+    Attributes
+    ----------
+    kind
+        ``"sd"`` or ``"cor"``.
+    row, column
+        The element.
+    label
+        What stands for the columns in its name where it belongs to several (``"all"``, ``"lag1"``); empty otherwise.
+    low
+        The smallest value it can have.
+    """
+
+    kind: str
+    row: int
+    column: int
+    label: str = ""
+    low: float = 0.0
+
+
+def element_name(element: NaturalElement, columns: tuple[str, ...], factor_name: str) -> str:
+    """Return the name of a standard deviation or correlation, as lme4's ``confint(oldNames = FALSE)`` has it."""
+    if element.label:
+        own = element.label
+    elif element.kind == "sd":
+        own = columns[element.row]
+    else:
+        own = f"{columns[element.row]}.{columns[element.column]}"
+    return f"{element.kind}_{own}|{factor_name}"
+
+
+def unit_matrix(size: int, row: int, column: int) -> FloatArray:
+    """Return the symmetric matrix with ones at one element and its mirror image."""
+    result = np.zeros((size, size))
+    result[row, column] = result[column, row] = 1.0
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +199,64 @@ class Unstructured:
             for r, c in zip(row, column, strict=True)
         )
 
+    @property
+    def common_scale(self) -> bool:
+        """Whether all columns share a variance: no."""
+        return False
+
+    @property
+    def correlated(self) -> bool:
+        """Whether there are correlations."""
+        return self.size > 1
+
+    @property
+    def pivots(self) -> npt.NDArray[np.bool_]:
+        """The diagonal of λ."""
+        return np.equal(*lower_triangle(self.size))
+
+    def canonical(self, theta: FloatArray) -> FloatArray:
+        """Return the parameters as they are."""
+        return theta
+
+    def lifted(self, theta: FloatArray, floor: float) -> FloatArray:
+        """Return parameters with the diagonal of λ no smaller than a floor."""
+        return np.where(self.pivots & (theta < floor), floor, theta)
+
+    def bounds_near(self, theta: FloatArray, near: float) -> dict[int, float]:
+        """Return zero for the small diagonal elements of λ."""
+        return {int(at): 0.0 for at in np.flatnonzero(self.pivots & (np.abs(theta) < near) & (theta != 0.0))}
+
+    def reported(self, theta: FloatArray) -> FloatArray:
+        """Return θ itself."""
+        return theta.copy()
+
+    def from_reported(self, theta: FloatArray) -> FloatArray:
+        """Return θ itself."""
+        return theta.copy()
+
+    def nearest(self, covariance: FloatArray, low: float, high: float) -> FloatArray:
+        """Return the Cholesky factor of the matrix with its eigenvalues kept between bounds."""
+        values, vectors = np.linalg.eigh(0.5 * (covariance + covariance.T))
+        values = np.clip(values, low**2, high**2)
+        return self.parameters(np.linalg.cholesky((vectors * values) @ vectors.T))
+
+    def natural(self) -> tuple[NaturalElement, ...]:
+        """Return all standard deviations and correlations in the order of θ."""
+        return tuple(
+            NaturalElement("sd", int(r), int(c)) if r == c else NaturalElement("cor", int(r), int(c), low=-1.0)
+            for r, c in zip(*lower_triangle(self.size), strict=True)
+        )
+
+    def monomial(self, row: int, column: int) -> dict[int, int]:
+        """Return the two standard deviations and the correlation."""
+        k = self.size
+        at = [c * k - c * (c - 1) // 2 for c in (row, column)]
+        return {at[0]: 2} if row == column else {at[0]: 1, at[1]: 1, at[1] + row - column: 1}
+
+    def units(self) -> list[FloatArray]:
+        """Return a matrix for every element of the lower triangle, row by row."""
+        return [unit_matrix(self.size, r, c) for r in range(self.size) for c in range(r + 1)]
+
 
 @dataclass(frozen=True, slots=True)
 class Diagonal:
@@ -165,11 +305,85 @@ class Diagonal:
         """Return names such as ``Subject.Days``."""
         return tuple(f"{factor_name}.{column}" for column in columns)
 
+    @property
+    def common_scale(self) -> bool:
+        """Whether all columns share a variance: no."""
+        return False
+
+    @property
+    def correlated(self) -> bool:
+        """Whether there are correlations."""
+        return False
+
+    @property
+    def pivots(self) -> npt.NDArray[np.bool_]:
+        """The diagonal of λ."""
+        return np.ones(self.size, dtype=np.bool_)
+
+    def canonical(self, theta: FloatArray) -> FloatArray:
+        """Return the absolute values."""
+        return np.abs(theta)
+
+    def lifted(self, theta: FloatArray, floor: float) -> FloatArray:
+        """Return parameters with the diagonal of λ no smaller than a floor."""
+        return np.where(self.pivots & (theta < floor), floor, theta)
+
+    def bounds_near(self, theta: FloatArray, near: float) -> dict[int, float]:
+        """Return zero for the small diagonal elements of λ."""
+        return {int(at): 0.0 for at in np.flatnonzero(self.pivots & (np.abs(theta) < near) & (theta != 0.0))}
+
+    def reported(self, theta: FloatArray) -> FloatArray:
+        """Return θ itself."""
+        return theta.copy()
+
+    def from_reported(self, theta: FloatArray) -> FloatArray:
+        """Return θ itself."""
+        return theta.copy()
+
+    def nearest(self, covariance: FloatArray, low: float, high: float) -> FloatArray:
+        """Return the roots of the diagonal, kept between bounds."""
+        result: FloatArray = np.clip(np.sqrt(np.clip(np.diag(covariance), 0.0, None)), low, high)
+        return result
+
+    def natural(self) -> tuple[NaturalElement, ...]:
+        """Return the standard deviations."""
+        return tuple(NaturalElement("sd", at, at) for at in range(self.size))
+
+    def monomial(self, row: int, column: int) -> dict[int, int]:
+        """Return the square of a standard deviation; there is nothing off the diagonal."""
+        if row != column:
+            raise ValueError(f"the element ({row}, {column}) of a diagonal matrix is zero")
+        return {row: 2}
+
+    def units(self) -> list[FloatArray]:
+        """Return a matrix for every element of the diagonal."""
+        return [unit_matrix(self.size, at, at) for at in range(self.size)]
+
+
+STRUCTURE_NAMES = {"unstructured": "us", "diagonal": "diag"}
+"""What a formula calls the structures whose names here differ."""
+
+PATTERNED: dict[str, tuple[Callable[[int], CorrelationFamily], bool]] = {
+    "homdiag": (Independent, True),
+    "cs": (CompoundSymmetric, False),
+    "homcs": (CompoundSymmetric, True),
+    "ar1": (Autoregressive, True),
+    "hetar1": (Autoregressive, False),
+    "toep": (Toeplitz, False),
+    "homtoep": (Toeplitz, True),
+}
+"""The family of correlation matrices of each patterned structure, and whether its columns share one variance."""
+
 
 def structure_of(kind: str, size: int) -> CovarianceStructure:
     """Return the structure that a design names, for a term with `size` columns."""
-    if kind == "unstructured":
+    if kind == "unstructured" or (size == 1 and kind in PATTERNED):
         return Unstructured(size)
     if kind == "diagonal":
         return Diagonal(size)
+    if kind in PATTERNED:
+        from multilevel.engine.patterned import Patterned
+
+        family, homogeneous = PATTERNED[kind]
+        return Patterned(family(size), homogeneous)
     raise ValueError(f"unknown covariance structure {kind!r}")

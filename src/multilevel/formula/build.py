@@ -18,8 +18,9 @@ from multilevel.formula.coding import CodedColumn, Coding, Pieces, fill_column
 from multilevel.formula.deparse import deparse
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
 from multilevel.formula.encoder import DesignEncoder, GroupEncoder, RandomEncoder
-from multilevel.formula.grammar import Formula, parse_formula
+from multilevel.formula.grammar import Bar, Formula, parse_formula
 from multilevel.formula.rank import dependent_columns
+from multilevel.formula.structured import ORDERED
 from multilevel.formula.syntax import Name, Node
 from multilevel.formula.variables import ModelVariables, check_values, drop_missing, evaluate_variables
 
@@ -114,6 +115,7 @@ def _assemble(
             factor=groups[bar.group],
             names=tuple(column.name for column in coded),
             columns=tuple(positions[column.pieces] for column in coded),
+            structure=_checked_structure(bar, found),
         )
         for bar, coded in zip(formula.plain_bars, bar_columns, strict=True)
     )
@@ -136,6 +138,19 @@ def _assemble(
         row_labels=frame.row_labels,
         encoder=_encoder(formula, found, coding, left, bar_columns, groups),
     )
+
+
+def _checked_structure(bar: Bar, found: ModelVariables) -> str:
+    """Return a term's covariance structure; refuse one over the levels of a factor where there is no factor."""
+    if bar.structure in ORDERED:
+        node = bar.term_list.terms[0].variables[0]
+        text = deparse(node)
+        if not isinstance(found.variables[text], Factor):
+            raise DataTypeError(
+                f"The random-effects term '{bar.written}' needs a factor left of the bar and {text!r} is numeric; write"
+                f" '{bar.structure}(0 + factor({text}) | {bar.group})', whose levels are taken as equally spaced."
+            )
+    return bar.structure
 
 
 def _group(found: ModelVariables, name: str, members: tuple[Node, ...]) -> GroupingFactor:

@@ -68,7 +68,7 @@ class RandomTerm:
     columns
         For each name, its position in `Design.columns`.
     structure
-        The covariance structure: ``"unstructured"`` or ``"diagonal"``.
+        The covariance structure: ``"unstructured"``, ``"diagonal"``, or a patterned one such as ``"ar1"``.
     """
 
     label: str

@@ -8,6 +8,7 @@ from functools import lru_cache, reduce
 
 from multilevel.errors import DataTypeError, FormulaError
 from multilevel.formula.deparse import deparse
+from multilevel.formula.structured import ORDERED, STRUCTURES, BarParts, bar_parts
 from multilevel.formula.syntax import Binary, Call, Constant, Name, Node, Paren, Unary, names_in, parse_sides
 from multilevel.formula.terms import TermList, expand_terms, is_bar
 
@@ -26,17 +27,26 @@ class Bar:
         What it varies over, right of the bar, for example ``"Subject"`` or ``"school/class"``.
     double
         Whether the bar is ``||``: no correlations between the columns of different terms.
+    structure
+        The covariance structure: ``"unstructured"``, or what a call such as ``cs(x | g)`` names (see `structured.STRUCTURES`).
     """
 
     lhs: str
     group: str
     double: bool
+    structure: str
     lhs_node: Node = field(repr=False, compare=False)
     group_node: Node = field(repr=False, compare=False)
     term_list: TermList = field(repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.lhs} {'||' if self.double else '|'} {self.group}"
+
+    @property
+    def written(self) -> str:
+        """The term as it stands in a formula, with its parentheses or its structure's name."""
+        name = next(name for name, structure in STRUCTURES.items() if structure == self.structure)
+        return f"({self})" if name == "us" else f"{name}({self})"
 
     @property
     def group_variables(self) -> tuple[Node, ...]:
@@ -51,7 +61,7 @@ class Bar:
         """
         lefts = _uncorrelated(self.lhs_node) if self.double else (self.lhs_node,)
         groups = _nested_groups(self.group_node)
-        return tuple(_make_bar(left, group, double=False) for left in lefts for group in groups)
+        return tuple(_make_bar(BarParts(left, group, False, self.structure)) for left in lefts for group in groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,10 +247,7 @@ def _make_formula(left: Node | None, right: Node) -> Formula:
                 "random-effects terms can only be added with '+'."
             )
         if inside:
-            bar = inside[0]
-            assert isinstance(bar, Paren)
-            assert isinstance(bar.inner, Binary)
-            bars.append(_make_bar(bar.inner.left, bar.inner.right, double=bar.inner.op == "||"))
+            bars.append(_make_bar(bar_parts(inside[0])))
     for offset in whole.offsets:
         if not isinstance(offset, Call) or len(offset.arguments) != 1:
             raise FormulaError(f"{deparse(offset)!r} must have exactly one argument, as in 'offset(z)'.")
@@ -262,19 +269,25 @@ def _make_formula(left: Node | None, right: Node) -> Formula:
     )
 
 
-def _make_bar(left: Node, group: Node, *, double: bool) -> Bar:
+def _make_bar(parts: BarParts) -> Bar:
+    left, group = parts.left, parts.group
     # The left side may not hold a bar, which would be read as a variable here and is refused below.
     columns = expand_terms(left)
-    bar = Bar(deparse(left), deparse(group), double, left, group, columns)
+    bar = Bar(deparse(left), deparse(group), parts.double, parts.structure, left, group, columns)
     _refuse_bars(left, f"the left side of the random-effects term '({bar})'")
     _refuse_bars(group, f"the grouping factor of the random-effects term '({bar})'")
     if columns.offsets:
         raise FormulaError(f"The random-effects term '({bar})' has an offset; an offset belongs to the fixed part.")
-    for parts in _nested_groups(group):
-        for member in _interaction_members(parts):
+    for nested in _nested_groups(group):
+        for member in _interaction_members(nested):
             _check_group(member, bar)
     if not columns.intercept and not columns.terms:
         raise FormulaError(f"The random-effects term '({bar})' has no columns: nothing is left of '0'.")
+    if bar.structure in ORDERED and (columns.intercept or [len(term.variables) for term in columns.terms] != [1]):
+        raise FormulaError(
+            f"The random-effects term '{bar.written}' must have the levels of one factor for columns, in their order and without an"
+            f" intercept, as in '{bar.structure}(0 + time | {bar.group})'."
+        )
     return bar
 
 
@@ -291,6 +304,8 @@ def _check_group(member: Node, bar: Bar) -> None:
 
 
 def _refuse_bars(node: Node, where: str) -> None:
+    if isinstance(node, Call) and is_bar(node):
+        raise FormulaError(f"A random-effects term cannot stand within {where}: {deparse(node)!r}.")
     if isinstance(node, Paren):
         _refuse_bars(node.inner, where)
     elif isinstance(node, Unary):

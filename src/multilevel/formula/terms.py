@@ -12,6 +12,7 @@ from operator import or_
 
 from multilevel.errors import FormulaError
 from multilevel.formula.deparse import deparse
+from multilevel.formula.structured import bar_inside
 from multilevel.formula.syntax import Binary, Call, Constant, Node, Paren, Unary
 
 
@@ -41,8 +42,8 @@ class TermList:
 
 
 def is_bar(node: Node) -> bool:
-    """Tell whether a node is a random-effects term in its parentheses, as in ``(x | g)``."""
-    return isinstance(node, Paren) and isinstance(node.inner, Binary) and node.inner.op in ("|", "||")
+    """Tell whether a node is a random-effects term: ``(x | g)`` in its parentheses, or in a call such as ``cs(x | g)``."""
+    return bar_inside(node) is not None
 
 
 def expand_terms(node: Node | None, *, intercept: bool = True) -> TermList:

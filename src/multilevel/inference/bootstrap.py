@@ -178,15 +178,14 @@ def parameter_rows(fit: LinearMixedModel, beta: FloatArray, theta: FloatArray, s
     parameters = fit._engine.products.plan.parameters
     columns = []
     for term, place, variance in zip(parameters.terms, parameters.slices(), fit.varcorr(), strict=True):
-        factor = np.array([term.structure.factor(row) for row in theta[:, place]])
+        factor = np.array([term.factor_of(row) for row in theta[:, place]])
         factor = factor.reshape(len(theta), term.structure.size, term.structure.size) * sigma[:, None, None]
         deviations = np.sqrt((factor**2).sum(axis=2))
         with np.errstate(invalid="ignore", divide="ignore"):
             unit = factor / deviations[:, :, None]
-        for c in range(term.structure.size):
-            columns.append(deviations[:, c])
-            if variance.correlated:
-                columns.extend((unit[:, r] * unit[:, c]).sum(axis=1) for r in range(c + 1, term.structure.size))
+        for element in variance.elements:
+            r, c = element.row, element.column
+            columns.append(deviations[:, r] if element.kind == "sd" else (unit[:, r] * unit[:, c]).sum(axis=1))
     return np.column_stack([beta, theta, sigma, *columns])
 
 

@@ -30,16 +30,10 @@ def check_level(level: float) -> None:
 def variance_parameter_names(fit: LinearMixedModel) -> list[str]:
     """Return the names of standard deviations and correlations, in lme4's order (``confint`` with ``oldNames = FALSE``).
 
-    Term after term, down the columns of the lower triangle of its covariance matrix; σ is not among them.
+    Term after term, down the columns of the lower triangle of its covariance matrix, or the parameters of its structure
+    (``sd_all|g``, ``cor_lag1|g``); σ is not among them.
     """
-    names = []
-    for term in fit.varcorr():
-        k = len(term.names)
-        for c in range(k):
-            names.append(f"sd_{term.names[c]}|{term.group}")
-            if term.correlated:
-                names.extend(f"cor_{term.names[r]}.{term.names[c]}|{term.group}" for r in range(c + 1, k))
-    return names
+    return [name for term in fit.varcorr() for name in term.element_names]
 
 
 def lme4_names(fit: LinearMixedModel) -> dict[str, str]:

@@ -22,6 +22,7 @@ from multilevel.engine.derivatives import hessian_by_direction, sensitivity, sin
 from multilevel.engine.fit import EngineFit
 from multilevel.engine.solutions import fixed_scores, quadratic_products
 from multilevel.engine.threads import linear_algebra_threads
+from multilevel.errors import ControlError
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -75,16 +76,21 @@ def _units(fit: EngineFit) -> tuple[list[int], list[FloatArray], FloatArray]:
     values: list[float] = []
     for term in parameters.terms:
         psi = fit.model.factor.factors[term.block] @ fit.model.factor.factors[term.block].T
-        for r in range(term.structure.size):
-            for s in range(r + 1):
-                if r != s and not term.structure.rotates:
-                    continue
-                unit = np.zeros(psi.shape)
-                at, to = term.offset + r, term.offset + s
-                unit[at, to] = unit[to, at] = 1.0
-                blocks.append(term.block)
-                units.append(unit)
-                values.append(float(psi[at, to]))
+        inside = slice(term.offset, term.offset + term.structure.size)
+        found = term.structure.units()
+        if found is None:
+            raise ControlError(
+                "Kenward and Roger's method needs a covariance matrix that is linear in its parameters, which that of a cs, ar1,"
+                " hetar1 or toep term is not; use ddf='satterthwaite', or a homogeneous structure such as homcs or homtoep."
+            )
+        for own in found:
+            unit = np.zeros(psi.shape)
+            unit[inside, inside] = own
+            # every element of a unit has the same multiple in Ψ
+            at, to = np.argwhere(unit)[0]
+            blocks.append(term.block)
+            units.append(unit)
+            values.append(float(psi[at, to]))
     return blocks, units, np.array(values)
 
 

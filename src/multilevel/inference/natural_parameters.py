@@ -1,7 +1,8 @@
 """The deviance as a function of standard deviations, correlations and σ, with exact derivatives.
 
-The covariance of a term's random effects is Σᵢⱼ = sᵢ sⱼ ρᵢⱼ, so the relative covariance Ψ = Σ/σ² is a polynomial in the standard
-deviations, the correlations and 1/σ². The engine's derivatives with respect to Ψ carry over by the chain rule.
+The covariance of a term's random effects is Σᵢⱼ = sᵢ sⱼ ρᵢⱼ, where a patterned structure has one s or ρ (or a power of one) in
+several places; so every element of the relative covariance Ψ = Σ/σ² is a product of powers of standard deviations, correlations
+and 1/σ². The engine's derivatives with respect to Ψ carry over by the chain rule.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from multilevel.engine.factor import factorise
 from multilevel.engine.objective import Objective
 from multilevel.engine.parameters import lower_factor
 from multilevel.engine.solutions import score_products
+from multilevel.engine.structures import unit_matrix
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -32,12 +34,18 @@ class NaturalParameter:
         Position of the term in the order of theta; −1 for σ.
     row, column
         The term's columns concerned (equal for a standard deviation).
+    label
+        The name of what belongs to several columns (see `NaturalElement`).
+    low
+        The smallest value it can have.
     """
 
     kind: str
     term: int
     row: int
     column: int
+    label: str = ""
+    low: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +66,9 @@ class NaturalDeviance:
     @classmethod
     def of(cls, objective: Objective) -> NaturalDeviance:
         """List the parameters of a model."""
-        found = []
+        found: list[NaturalParameter] = []
         for t, term in enumerate(objective.products.plan.parameters.terms):
-            k = term.structure.size
-            for column in range(k):
-                for row in range(column, k):
-                    if row == column:
-                        found.append(NaturalParameter("sd", t, row, row))
-                    elif term.structure.rotates:
-                        found.append(NaturalParameter("cor", t, row, column))
+            found.extend(NaturalParameter(e.kind, t, e.row, e.column, e.label, e.low) for e in term.structure.natural())
         found.append(NaturalParameter("sigma", -1, 0, 0))
         return cls(objective, tuple(found))
 
@@ -89,16 +91,36 @@ class NaturalDeviance:
 
     def _covariances(self, values: FloatArray) -> list[FloatArray]:
         """Return Σ of each term, in the user's columns."""
-        terms = self.objective.products.plan.parameters.terms
-        deviations = [np.zeros(term.structure.size) for term in terms]
-        correlations = [np.eye(term.structure.size) for term in terms]
-        for parameter, value in zip(self.parameters, values, strict=True):
-            if parameter.kind == "sd":
-                deviations[parameter.term][parameter.row] = value
-            elif parameter.kind == "cor":
-                correlations[parameter.term][parameter.row, parameter.column] = value
-                correlations[parameter.term][parameter.column, parameter.row] = value
-        return [s[:, None] * c * s for s, c in zip(deviations, correlations, strict=True)]
+        found = []
+        for term, first in zip(self.objective.products.plan.parameters.terms, self._first(), strict=True):
+            k = term.structure.size
+            matrix = np.zeros((k, k))
+            for r in range(k):
+                for c in range(r + 1):
+                    if r == c or term.structure.correlated:
+                        powers = term.structure.monomial(r, c).items()
+                        matrix[r, c] = matrix[c, r] = np.prod(
+                            [float(values[first + at]) ** power for at, power in powers]
+                        )
+            found.append(matrix)
+        return found
+
+    def _first(self) -> list[int]:
+        """Return the position of each term's first parameter."""
+        counts = [len(term.structure.natural()) for term in self.objective.products.plan.parameters.terms]
+        return [0, *np.cumsum(counts)[:-1].tolist()]
+
+    def allowed(self, index: int, value: float) -> FloatArray:
+        """Return values of the correlations with which one of them can have a value: zeros, or what a pattern asks for."""
+        result = np.zeros(len(self.parameters))
+        held = self.parameters[index]
+        result[index] = value
+        if held.label.startswith("lag"):
+            # independent AR(1) processes interleaved: the correlation at m times the lag is the m-th power
+            for i, other in enumerate(self.parameters):
+                if other.term == held.term and other.kind == "cor" and other.row % held.row == 0:
+                    result[i] = value ** (other.row // held.row)
+        return result
 
     def feasible(self, values: FloatArray) -> bool:
         """Return whether the values are standard deviations above zero and a positive semidefinite correlation matrix."""
@@ -180,10 +202,9 @@ class NaturalDeviance:
             k = term.structure.size
             for r in range(k):
                 for c in range(r + 1):
-                    if r != c and not term.structure.rotates:
+                    if r != c and not term.structure.correlated:
                         continue
-                    unit = np.zeros((k, k))
-                    unit[r, c] = unit[c, r] = 1.0
+                    unit = unit_matrix(k, r, c)
                     whole = np.zeros((plan.parameters.block_sizes[term.block],) * 2)
                     inside = slice(term.offset, term.offset + k)
                     whole[inside, inside] = term.to_engine @ unit @ term.to_engine.T
@@ -194,16 +215,11 @@ class NaturalDeviance:
     def _relative(self, values: FloatArray, rows: list[tuple[int, int, int]]) -> tuple[FloatArray, FloatArray]:
         """Return first and second derivatives of the elements of Ψ = s s' ρ / σ² with respect to the parameters."""
         m = len(self.parameters)
-        place = {(p.kind, p.term, p.row, p.column): i for i, p in enumerate(self.parameters)}
+        terms, begin = self.objective.products.plan.parameters.terms, self._first()
         first, second = np.zeros((len(rows), m)), np.zeros((len(rows), m, m))
         for a, (t, r, c) in enumerate(rows):
             # a product of powers: its derivatives follow from those of the logarithm, written out to allow zeros
-            i, j = place["sd", t, r, r], place["sd", t, c, c]
-            powers: dict[int, int] = {}
-            for at in (i, j):
-                powers[at] = powers.get(at, 0) + 1
-            if r != c:
-                powers[place["cor", t, r, c]] = 1
+            powers = {begin[t] + at: power for at, power in terms[t].structure.monomial(r, c).items()}
             powers[m - 1] = -2
             first[a], second[a] = _monomial(values, powers)
         return first, second

@@ -8,7 +8,7 @@ variable, so an interval ends where |ζ| equals a normal quantile (Bates et al. 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from multilevel.engine.constrained import ConstrainedProducts, constrain
 from multilevel.engine.newton import minimise
 from multilevel.engine.objective import Objective
+from multilevel.engine.structures import NaturalElement, element_name
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.errors import DataError
 from multilevel.inference.natural_parameters import NaturalDeviance, NaturalParameter
@@ -77,7 +78,7 @@ class _CovarianceTracer(_Tracer):
             step = min(step, 0.25)
         elif size > 0:
             step = min(step, 0.5 * size)
-        super().__init__(size, step, -1.0 if kind == "cor" else 0.0, 1.0 if kind == "cor" else np.inf)
+        super().__init__(size, step, deviance.parameters[index].low, 1.0 if kind == "cor" else np.inf)
         self.restart()
 
     def restart(self) -> None:
@@ -111,9 +112,10 @@ class _CovarianceTracer(_Tracer):
             if deviance.feasible(values):
                 break
             # correlations that the held one no longer allows
+            possible = deviance.allowed(self.index, value)
             for i, parameter in enumerate(parameters):
                 if parameter.kind == "cor" and i != self.index:
-                    values[i] *= 0.9
+                    values[i] = 0.9 * values[i] + 0.1 * possible[i]
         nonnegative = np.array([p.kind == "sd" for p in parameters])
         found, gradient, fresh, beta = deviance.evaluate(values, curvature=False)
         # The Hessian changes little from one point to the next: it is renewed only when steps with the last one do not do.
@@ -208,10 +210,8 @@ def parameter_names(fit: LinearMixedModel, parameters: tuple[NaturalParameter, .
             names.append("sigma")
             continue
         term = terms[parameter.term]
-        if parameter.kind == "sd":
-            names.append(f"sd_{term.names[parameter.row]}|{term.factor.name}")
-        else:
-            names.append(f"cor_{term.names[parameter.row]}.{term.names[parameter.column]}|{term.factor.name}")
+        element = NaturalElement(parameter.kind, parameter.row, parameter.column, parameter.label)
+        names.append(element_name(element, term.names, term.factor.name))
     return names
 
 
@@ -229,12 +229,15 @@ class Profile:
         Maximum likelihood estimates, in the order of `names`.
     points : dict of str to tuple of ProfilePoint
         For each profiled parameter, its points by increasing value.
+    bounds : dict of str to (float, float)
+        The smallest and the largest value that each profiled parameter can have.
     """
 
     names: tuple[str, ...]
     profiled: tuple[str, ...]
     estimates: FloatArray
     points: dict[str, tuple[ProfilePoint, ...]]
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row for each refit: ``parameter``, ``value``, ``zeta``, and the estimate of every parameter there."""
@@ -263,10 +266,11 @@ class Profile:
             keep = np.concatenate([[True], np.diff(zeta) > 0])
             curve = PchipInterpolator(zeta[keep], value[keep], extrapolate=False)
             low, high = float(curve(-z)), float(curve(z))
-            if np.isnan(low) and name.startswith(("sd_", "cor_", "sigma")):
-                low = -1.0 if name.startswith("cor_") else 0.0
-            if np.isnan(high) and name.startswith("cor_"):
-                high = 1.0
+            smallest, largest = self.bounds.get(name, (-np.inf, np.inf))
+            if np.isnan(low) and np.isfinite(smallest):
+                low = smallest
+            if np.isnan(high) and np.isfinite(largest):
+                high = largest
             rows.append((low, high))
         return pd.DataFrame(rows, index=list(self.profiled), columns=["conf_low", "conf_high"])
 
@@ -354,7 +358,8 @@ def profile(
             centre = ProfilePoint(tracer.estimate, 0.0, estimates)
             sides = [_walk(tracer, sign, furthest, points) for sign in (-1.0, 1.0)]
             found[name] = (*reversed(sides[0]), centre, *sides[1])
-    return Profile(tuple(names), tuple(tracers), estimates, found)
+    bounds = {name: (tracer.low, tracer.high) for name, tracer in tracers.items()}
+    return Profile(tuple(names), tuple(tracers), estimates, found, bounds)
 
 
 def shown(items: Iterable[tuple[str, _Tracer]], total: int, progress: bool) -> Iterable[tuple[str, _Tracer]]:

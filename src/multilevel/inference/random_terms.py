@@ -117,14 +117,14 @@ def _reduced(again: Recoder, reduce_terms: bool) -> list[tuple[str, list[CodedTe
         others = present[:t] + present[t + 1 :]
         inside = droppable(bar.term_list.terms) if reduce_terms else []
         if not inside:
-            found.append((f"({bar})", others))
+            found.append((bar.written, others))
         for position in inside:
             left = without(bar.term_list, position)
             if not left.terms:
                 left = type(left)(True, (), ())
             columns = again.code(left, fixed=False)
             smaller = CodedTerm(str(bar), present[t].factor, columns, present[t].structure)
-            label = f"{bar.term_list.terms[position].label} in ({bar})"
+            label = f"{bar.term_list.terms[position].label} in {bar.written}"
             if any(_same(smaller, other) for other in others):
                 found.append((label, others))
             else:

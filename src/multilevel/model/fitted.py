@@ -125,7 +125,10 @@ class LinearMixedModel:
 
     @property
     def theta(self) -> pd.Series[float]:
-        """Covariance parameters: the lower triangles of the relative factors λ, in lme4's order and names."""
+        """Covariance parameters: the lower triangles of the relative factors λ, in lme4's order and names.
+
+        A term with a patterned structure (``cs``, ``ar1``, …) has its standard deviations relative to σ, then its correlations.
+        """
         import pandas as pd
 
         names: list[str] = []
@@ -158,8 +161,9 @@ class LinearMixedModel:
         for term, place, factor in zip(
             self._terms, self._engine.products.plan.parameters.terms, self._engine.term_factors(), strict=True
         ):
-            correlated = place.structure.rotates and len(term.names) > 1
-            parts.append(term_variance(term.factor.name, term.names, factor, self.sigma, correlated))
+            parts.append(
+                term_variance(term.factor.name, term.names, factor, self.sigma, term.structure, place.structure)
+            )
         return VarianceComponents(tuple(parts), self.sigma)
 
     def vcov(

@@ -114,6 +114,10 @@ def lmer(
     return fit_design(design, reml, chosen, FitSource(data, MappingProxyType(arguments)))
 
 
+SEPARABLE = frozenset({"ar1", "hetar1", "cs"})
+"""Structures whose covariances differ from a residual variance even with one row for each random effect."""
+
+
 def check_design(design: Design, control: LmerControl) -> None:
     """Refuse designs whose variances cannot be told apart, as lme4 does, and saturated ones."""
     n = design.nobs
@@ -131,6 +135,8 @@ def check_design(design: Design, control: LmerControl) -> None:
                 " LmerControl(check_levels_against_rows='ignore')."
             )
         effects = levels * len(term.columns)
+        if term.structure in SEPARABLE:
+            continue
         if control.check_effects_against_rows == "error" and effects >= n:
             raise DataError(
                 f"The term ({term.label}) has {effects} random effects and there are {n} rows: its covariances cannot be"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.engine.structures import STRUCTURE_NAMES, CovarianceStructure, NaturalElement, element_name
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -33,6 +35,10 @@ class TermVariance:
         Correlation matrix; NaN where a standard deviation is zero.
     correlated : bool
         Whether the term's structure has correlations (a term of ``||`` has none).
+    structure : str
+        The covariance structure as a formula names it: ``"us"``, ``"diag"``, ``"cs"``, ``"ar1"``, ….
+    elements : tuple of NaturalElement
+        The standard deviations and correlations that the matrix is described by, in the order of theta.
     """
 
     group: str
@@ -41,12 +47,29 @@ class TermVariance:
     standard_deviations: FloatArray
     correlation: FloatArray
     correlated: bool
+    structure: str
+    elements: tuple[NaturalElement, ...]
+
+    @property
+    def patterned(self) -> bool:
+        """Whether fewer numbers than a full matrix or its diagonal describe the covariances."""
+        return self.structure not in ("us", "diag")
+
+    @property
+    def element_names(self) -> list[str]:
+        """Names of the elements, such as ``sd_Days|Subject`` (lme4's ``confint`` with ``oldNames = FALSE``)."""
+        return [element_name(element, self.names, self.group) for element in self.elements]
 
 
 def term_variance(
-    group: str, names: tuple[str, ...], factor: FloatArray, sigma: float, correlated: bool
+    group: str,
+    names: tuple[str, ...],
+    factor: FloatArray,
+    sigma: float,
+    kind: str,
+    structure: CovarianceStructure,
 ) -> TermVariance:
-    """Return the covariance of a term from its relative factor λ and σ."""
+    """Return the covariance of a term from its relative factor λ and σ; `kind` is the design's word for the structure."""
     scaled = sigma * factor
     covariance = scaled @ scaled.T
     deviations = np.sqrt(np.diag(covariance))
@@ -55,7 +78,10 @@ def term_variance(
     np.fill_diagonal(correlation, 1.0)
     for array in (covariance, deviations, correlation):
         array.flags.writeable = False
-    return TermVariance(group, names, covariance, deviations, correlation, correlated)
+    shown = STRUCTURE_NAMES.get(kind, kind) if len(names) > 1 else "us"
+    return TermVariance(
+        group, names, covariance, deviations, correlation, structure.correlated, shown, structure.natural()
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from multilevel.report.numbers import format_correlations, format_values
 from multilevel.report.tables import Table
 
@@ -26,22 +28,24 @@ def variance_table(components: VarianceComponents, variances: bool = True, digit
     Returns
     -------
     Table
-        Columns ``Groups``, ``Name``, ``Variance``, ``Std.Dev.`` and ``Corr``, the last over the columns of the lower triangle.
+        Columns ``Groups``, ``Name``, ``Variance``, ``Std.Dev.`` and ``Corr``, the last over the columns of the lower triangle. A
+        patterned structure has what it is described by: a row for each standard deviation (one where all columns share it), and
+        its correlations with the structure's name.
     """
-    deviations = [float(value) for term in components for value in term.standard_deviations] + [components.sigma]
+    layout = [_cells(term, max(2, digits - 2)) for term in components]
+    deviations = [value for own in layout for _, value, _ in own if value is not None] + [components.sigma]
     numbers = [format_values(deviations, digits)]
     if variances:
-        squares = [float(value) for term in components for value in term.covariance.diagonal()] + [components.sigma**2]
-        numbers.insert(0, format_values(squares, digits))
-    n_correlations = max((len(term.names) - 1 for term in components if term.correlated), default=0)
+        numbers.insert(0, format_values([value**2 for value in deviations], digits))
+    n_correlations = max((len(cells) for own in layout for _, _, cells in own), default=0)
     rows = []
     at = 0
-    for label, term in zip(_labels([term.group for term in components]), components, strict=True):
-        triangle = _triangle(term, max(2, digits - 2))
-        for i, name in enumerate(term.names):
-            correlations = (triangle[i] + [""] * n_correlations)[:n_correlations]
-            rows.append(("" if i else label, name, *(column[at] for column in numbers), *correlations))
-            at += 1
+    for label, own in zip(_labels([term.group for term in components]), layout, strict=True):
+        for i, (name, value, cells) in enumerate(own):
+            correlations = (cells + [""] * n_correlations)[:n_correlations]
+            texts = ["" for _ in numbers] if value is None else [column[at] for column in numbers]
+            rows.append(("" if i else label, name, *texts, *correlations))
+            at += value is not None
     rows.append(("Residual", "", *(column[at] for column in numbers), *[""] * n_correlations))
     heads = ("Groups", "Name", *(("Variance",) if variances else ()), "Std.Dev.")
     heads += ("Corr", *[""] * (n_correlations - 1)) if n_correlations else ()
@@ -57,6 +61,29 @@ def _labels(groups: list[str]) -> list[str]:
         labels.append(f"{group}.{count}" if count else group)
         seen[group] = count + 1
     return labels
+
+
+def _cells(term: TermVariance, decimals: int) -> list[tuple[str, float | None, list[str]]]:
+    """Return a name, a standard deviation (None where it is another row's) and correlations for each row of a term."""
+    deviations = [float(value) for value in term.standard_deviations]
+    if not term.patterned:
+        return list(zip(term.names, deviations, _triangle(term, decimals), strict=True))
+    labels = [element for element in term.elements if element.kind == "cor"]
+    texts = format_correlations(np.array([term.correlation[e.row, e.column] for e in labels]), decimals)
+    notes = [
+        f"{text} ({term.structure}{f', {e.label}' if len(labels) > 1 else ''})"
+        for text, e in zip(texts, labels, strict=True)
+    ]
+    if not labels:
+        notes = [f"({term.structure})"]
+    if term.elements[0].label:
+        # one standard deviation for all columns
+        names, values = [f"{term.names[0]} … {term.names[-1]}", *[""] * (len(notes) - 1)], [deviations[0]]
+    else:
+        names, values = list(term.names), deviations
+    count = max(len(names), len(notes))
+    padded = [*values, *[None] * (count - len(values))]
+    return [(names[i] if i < len(names) else "", padded[i], [notes[i]] if i < len(notes) else []) for i in range(count)]
 
 
 def _triangle(term: TermVariance, decimals: int) -> list[list[str]]:
