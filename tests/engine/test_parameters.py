@@ -117,7 +117,6 @@ def test_derivatives_of_the_blocks(parameters):
         for b in range(parameters.n_theta):
             expected = second[a, b].sum() if (a, b) in second else 0.0
             assert numerical[a, b] == pytest.approx(expected, abs=1e-7)
-    assert parameters.linear
 
 
 def test_start_is_the_identity(parameters):
