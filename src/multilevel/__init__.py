@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         UnknownColumnError,
     )
     from multilevel.formula.grammar import Formula, find_bars, no_bars, parse_formula
+    from multilevel.formula.residual import cor_ar1, cor_car1, var_ident
     from multilevel.inference.anova import anova
     from multilevel.inference.anova_table import AnovaTable
     from multilevel.inference.bootstrap import BootstrapResult
@@ -72,6 +73,8 @@ _HOME = {
     "VarianceComponents": "model.variance_components",
     "anova": "inference.anova",
     "contrast_test": "inference.contrasts",
+    "cor_ar1": "formula.residual",
+    "cor_car1": "formula.residual",
     "dataset_names": "data.datasets",
     "describe_dataset": "data.datasets",
     "emmeans": "inference.emmeans",
@@ -85,6 +88,7 @@ _HOME = {
     "ranova": "inference.random_terms",
     "profile": "inference.profile",
     "robust_coefficients": "inference.robust",
+    "var_ident": "formula.residual",
 }
 
 __all__ = [
@@ -112,6 +116,8 @@ __all__ = [
     "__version__",
     "anova",
     "contrast_test",
+    "cor_ar1",
+    "cor_car1",
     "dataset_names",
     "describe_dataset",
     "drop1",
@@ -125,6 +131,7 @@ __all__ = [
     "profile",
     "ranova",
     "robust_coefficients",
+    "var_ident",
 ]
 
 

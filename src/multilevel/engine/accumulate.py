@@ -249,3 +249,14 @@ def linear_predictor(columns, codes, places, shift, scale, effects, out):
         f = scale[a]
         for i in range(columns.shape[0]):
             out[i] += (columns[i, place] - s) * f * effects[codes[i], a]
+
+
+@kernel
+def correlate_rows(sequence, previous, links, out):
+    """Replace independent numbers by r·(that of the row before) + √(1 − r²)·(its own), in every row of `out`."""
+    for s in range(out.shape[0]):
+        for t in range(sequence.shape[0]):
+            i = sequence[t]
+            p = previous[i]
+            if p >= 0:
+                out[s, i] = links[i] * out[s, p] + np.sqrt(1.0 - links[i] ** 2) * out[s, i]

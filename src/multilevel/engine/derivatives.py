@@ -42,11 +42,14 @@ class Sensitivity:
     dense_scores: FloatArray
 
 
-def sensitivity(factor: BlockedFactor, reml: bool, *, precision: float | None = None) -> Sensitivity:
+def sensitivity(
+    factor: BlockedFactor, reml: bool, *, precision: float | None = None, to_products: bool = False
+) -> Sensitivity:
     """Return ∂d/∂Ψ of every block, exactly.
 
     The criterion profiles σ² out. With a `precision` 1/σ² it is log|…| + r²·precision instead, with σ² held fixed; a precision of 0
-    leaves the log-determinants alone.
+    leaves the log-determinants alone. With `to_products` the sensitivities to the first stage's own cross-products are kept too, so
+    that the bars of the result are those to all cross-products (each element standing for itself and its mirror image).
     """
     products = factor.products
     q, p = products.n_dense, products.n_fixed
@@ -64,9 +67,10 @@ def sensitivity(factor: BlockedFactor, reml: bool, *, precision: float | None = 
     direct = dense_information(factor, bar_dense[:order, :order]) if _any_singular(factor) else None
     add_outer(bar_dense, factor.coefficients, c)
 
-    bar_diagonal = np.zeros_like(factor.diagonal) if products.plan.depth > 1 else np.empty(0)
-    bar_tail = np.zeros_like(factor.tail) if products.plan.depth > 1 else np.empty(0)
-    bar_values = np.zeros_like(factor.values) if products.plan.depth > 1 else np.empty(0)
+    keep = products.plan.depth > 1 or to_products
+    bar_diagonal = np.zeros_like(factor.diagonal) if keep else np.empty(0)
+    bar_tail = np.zeros_like(factor.tail) if keep else np.empty(0)
+    bar_values = np.zeros_like(factor.values) if keep else np.empty(0)
     bar_psi = np.zeros_like(factor.chain_flat)
     sensitivities(
         products.layout,
@@ -79,7 +83,7 @@ def sensitivity(factor: BlockedFactor, reml: bool, *, precision: float | None = 
         bar_tail,
         bar_values,
         bar_psi,
-        False,
+        to_products,
     )
     psi: list[FloatArray] = []
     for i in range(products.plan.depth):

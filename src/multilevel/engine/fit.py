@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.caller import warn_caller
 from multilevel.engine.control import LmerControl
+from multilevel.engine.factor import BlockedFactor
 from multilevel.engine.library_optimisers import minimise_by_library
 from multilevel.engine.newton import (
     CURVATURE_TOLERANCE,
@@ -18,12 +19,15 @@ from multilevel.engine.newton import (
     expected_decrease,
     minimise,
 )
-from multilevel.engine.objective import LocalModel, Objective
-from multilevel.engine.products import CrossProducts
+from multilevel.engine.objective import Criterion, LocalModel, Objective
+from multilevel.engine.products import CrossProducts, cross_products_of
+from multilevel.engine.residual_objective import ResidualObjective
 from multilevel.engine.solutions import chain_scores
 from multilevel.engine.start import starting_values
 from multilevel.engine.threads import linear_algebra_threads
+from multilevel.engine.whitening import ResidualModel, WhitenedProducts
 from multilevel.errors import ControlError, ConvergenceWarning
+from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -64,7 +68,7 @@ class Convergence:
     expected_decrease: float
     trace: tuple[float, ...]
     _model: LocalModel
-    _objective: Objective
+    _objective: Criterion
 
     @property
     def gradient_norm(self) -> float:
@@ -94,7 +98,7 @@ class Convergence:
         )
 
 
-def _exact_hessian(objective: Objective, model: LocalModel) -> FloatArray:
+def _exact_hessian(objective: Criterion, model: LocalModel) -> FloatArray:
     if not model.exact:
         with linear_algebra_threads(objective.products.dense.shape[0], None):
             model = objective.local_model(model.phi, factor=model.factor, exact=True)
@@ -102,7 +106,7 @@ def _exact_hessian(objective: Objective, model: LocalModel) -> FloatArray:
     return model.hessian
 
 
-def certify(objective: Objective, search: Search, optimizer: str, singular: bool) -> Convergence:
+def certify(objective: Criterion, search: Search, optimizer: str, singular: bool) -> Convergence:
     """Judge the end of a search by its exact gradient and, where that is affordable, its exact Hessian."""
     model = search.model
     decrease = expected_decrease(model)
@@ -117,6 +121,30 @@ def certify(objective: Objective, search: Search, optimizer: str, singular: bool
     return Convergence(
         status, search.message, optimizer, search.evaluations, model.gradient, decrease, search.trace, model, objective
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ResidualFit:
+    """The estimated residual structure.
+
+    Attributes
+    ----------
+    products
+        The cross-products as a function of the residual parameters.
+    delta
+        The residual parameters as the engine has them.
+    values
+        As users see them: standard deviations of the strata after the first relative to it, then ρ.
+    """
+
+    products: WhitenedProducts
+    delta: FloatArray
+    values: FloatArray
+
+    @property
+    def model(self) -> ResidualModel:
+        """The map of the parameters."""
+        return self.products.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +171,9 @@ class EngineFit:
         Whether a covariance matrix is on the boundary.
     convergence
         The certificate.
+    residual
+        The residual structure, or None. Then `objective` and `model` are those with the residual parameters held at their
+        estimates, while the certificate is of all parameters together.
     """
 
     objective: Objective
@@ -154,6 +185,12 @@ class EngineFit:
     unscaled_vcov: FloatArray
     singular: bool
     convergence: Convergence
+    residual: ResidualFit | None = None
+
+    @property
+    def n_variance_parameters(self) -> int:
+        """Number of covariance parameters, those of the residuals and σ among them."""
+        return int(self.theta.size) + 1 + (0 if self.residual is None else int(self.residual.values.size))
 
     @property
     def products(self) -> CrossProducts:
@@ -192,47 +229,98 @@ def is_singular(objective: Objective, phi: FloatArray, tolerance: float = SINGUL
     return False
 
 
-def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> EngineFit:
+def fit_of_design(design: Design, reml: bool, control: LmerControl) -> EngineFit:
     """Minimise the criterion of a design and certify the result; warn where it cannot be certified."""
-    objective = Objective(products, reml)
-    parameters = products.plan.parameters
-    if control.start is not None:
-        if len(control.start) != parameters.n_theta:
-            raise ControlError(
-                f"start has {len(control.start)} values and theta has {parameters.n_theta}: give one for each."
-            )
-        start = parameters.from_user(np.asarray(control.start))
-    else:
-        start = starting_values(products)
+    if design.residual is None:
+        return fit_products(cross_products_of(design), reml, control)
+    objective = ResidualObjective(WhitenedProducts(design), reml)
+    delta = objective.whitened.model.start()
+    products = objective.whitened.at(delta)
+    start = np.concatenate([_start(products, control), delta])
     with linear_algebra_threads(products.dense.shape[0], control.threads):
-        if control.optimizer == "newton":
-            search = minimise(objective, start, control.tolerance, control.max_evaluations)
-        else:
-            search = minimise_by_library(objective, start, control)
+        search = _search(objective, start, control)
+        phi, delta = objective.split(search.model.phi)
+        inner = objective.held(delta)
+        singular = is_singular(inner, phi)
+        convergence = certify(objective, search, control.optimizer, singular)
+    _warn(search, convergence)
+    m = phi.size
+    joint = search.model
+    model = LocalModel(phi, joint.value, joint.gradient[:m], joint.hessian[:m, :m], joint.exact, joint.factor)
+    residual = ResidualFit(objective.whitened, delta, objective.whitened.model.natural(delta))
+    return replace(finish(inner, model, singular, convergence), residual=residual)
+
+
+def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> EngineFit:
+    """Minimise the criterion of given cross-products and certify the result; warn where it cannot be certified."""
+    objective = Objective(products, reml)
+    start = _start(products, control)
+    with linear_algebra_threads(products.dense.shape[0], control.threads):
+        search = _search(objective, start, control)
         singular = is_singular(objective, search.model.phi)
         convergence = certify(objective, search, control.optimizer, singular)
+    _warn(search, convergence)
+    return finish(objective, search.model, singular, convergence)
+
+
+def _start(products: CrossProducts, control: LmerControl) -> FloatArray:
+    """Return the φ that the user's theta gives, or a rough guess."""
+    parameters = products.plan.parameters
+    if control.start is None:
+        return starting_values(products)
+    if len(control.start) != parameters.n_theta:
+        raise ControlError(
+            f"start has {len(control.start)} values and theta has {parameters.n_theta}: give one for each."
+        )
+    return parameters.from_user(np.asarray(control.start))
+
+
+def _search(objective: Criterion, start: FloatArray, control: LmerControl) -> Search:
+    """Search from the start and, unless the user gave it, from others where there can be several minima; return the lowest."""
+    starts = [start]
+    if control.start is None:
+        starts += objective.parameters.other_starts(start)
+    best: Search | None = None
+    evaluations = 0
+    for at in starts:
+        if control.optimizer == "newton":
+            search = minimise(objective, at, control.tolerance, control.max_evaluations)
+        else:
+            search = minimise_by_library(objective, at, control)
+        evaluations += search.evaluations
+        if best is None or search.model.value < best.model.value - 1e-9 * abs(best.model.value):
+            best = search
+    assert best is not None  # there is one start at least
+    return replace(best, evaluations=evaluations)
+
+
+def _warn(search: Search, convergence: Convergence) -> None:
     if not convergence.converged:
         warn_caller(
             f"The fit is not at an optimum: a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"
             f" after {search.evaluations} evaluations ({search.message}).",
             ConvergenceWarning,
         )
-    return finish(objective, search.model, singular, convergence)
 
 
 def finish(objective: Objective, model: LocalModel, singular: bool, convergence: Convergence) -> EngineFit:
     """Carry an optimum back to the user's columns."""
     products, factor = objective.products, model.factor
     q, p = products.n_dense, products.n_fixed
-    to_user = products.fixed.to_user()
     beta = products.user_fixed_effects(-factor.coefficients[q : q + p])
-    # The last p rows of the bordered inverse are those of X.
-    if p:
-        half = np.linalg.inv(np.tril(factor.cholesky[q:, q:]))
-        inverse = half.T @ half
-    else:
-        inverse = np.zeros((0, 0))
-    unscaled = to_user @ inverse @ to_user.T
+    unscaled = fixed_covariance(factor)
     sigma = float(np.sqrt(factor.rss / objective.residual_df)) / products.response_scale
     theta = products.plan.parameters.to_user(model.phi)
     return EngineFit(objective, model, theta, model.value, beta, sigma, unscaled, singular, convergence)
+
+
+def fixed_covariance(factor: BlockedFactor) -> FloatArray:
+    """Return the covariance of the fixed effects divided by σ², in the user's columns."""
+    products = factor.products
+    q, p = products.n_dense, products.n_fixed
+    if p == 0:
+        return np.zeros((0, 0))
+    # The last p rows of the bordered inverse are those of X.
+    half = products.fixed.to_user() @ np.linalg.inv(np.tril(factor.cholesky[q:, q:])).T
+    result: FloatArray = half @ half.T
+    return result

@@ -10,18 +10,18 @@ import numpy.typing as npt
 
 from multilevel.engine.control import NLOPT_METHODS, SCIPY_METHODS, LmerControl
 from multilevel.engine.newton import Search
-from multilevel.engine.objective import Objective
+from multilevel.engine.objective import Criterion
 from multilevel.errors import MissingDependencyError
 
 FloatArray = npt.NDArray[np.float64]
 
 
-def lower_bounds(objective: Objective) -> FloatArray:
+def lower_bounds(objective: Criterion) -> FloatArray:
     """Return 0 for the diagonal elements of λ and −∞ for the others."""
-    return np.where(objective.products.plan.parameters.pivots, 0.0, -np.inf)
+    return np.where(objective.parameters.pivots, 0.0, -np.inf)
 
 
-def minimise_by_library(objective: Objective, start: FloatArray, control: LmerControl) -> Search:
+def minimise_by_library(objective: Criterion, start: FloatArray, control: LmerControl) -> Search:
     """Minimise the criterion by the optimiser that the control names."""
     trace: list[float] = []
     best: list[float] = []
@@ -40,11 +40,11 @@ def minimise_by_library(objective: Objective, start: FloatArray, control: LmerCo
     # A bound that was reached up to rounding is reached; the exact gradient afterwards judges the point.
     bounds = lower_bounds(objective)
     phi = np.where(np.isfinite(bounds) & (phi < 1e-8), 0.0, phi)
-    model = objective.local_model(objective.products.plan.parameters.canonical(phi))
+    model = objective.local_model(objective.parameters.canonical(phi))
     return Search(model, len(trace), tuple(best), message)
 
 
-def _scipy(objective: Objective, criterion: Any, start: FloatArray, control: LmerControl) -> tuple[FloatArray, str]:
+def _scipy(objective: Criterion, criterion: Any, start: FloatArray, control: LmerControl) -> tuple[FloatArray, str]:
     from scipy.optimize import minimize
 
     name = SCIPY_METHODS[control.optimizer]
@@ -66,7 +66,7 @@ def _scipy(objective: Objective, criterion: Any, start: FloatArray, control: Lme
     return np.asarray(found.x, dtype=np.float64), str(found.message)
 
 
-def _nlopt(objective: Objective, criterion: Any, start: FloatArray, control: LmerControl) -> tuple[FloatArray, str]:
+def _nlopt(objective: Criterion, criterion: Any, start: FloatArray, control: LmerControl) -> tuple[FloatArray, str]:
     try:
         nlopt = importlib.import_module("nlopt")
     except ImportError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.objective import LocalModel, Objective
+from multilevel.engine.objective import Criterion, LocalModel, Objective
 from multilevel.engine.single_factor import search_single_factor
 
 FloatArray = npt.NDArray[np.float64]
@@ -102,17 +102,17 @@ def trust_region_step(gradient: FloatArray, hessian: FloatArray, radius: float) 
 
 
 def minimise(
-    objective: Objective, start: FloatArray, tolerance: float, max_evaluations: int, *, certify: bool = True
+    objective: Criterion, start: FloatArray, tolerance: float, max_evaluations: int, *, certify: bool = True
 ) -> Search:
     """Minimise the criterion from a starting point.
 
     Without `certify` the search ends where the average information sees the optimum; the exact Hessian is not asked, which is
     enough for one of many refits along a profile.
     """
-    parameters = objective.products.plan.parameters
+    parameters = objective.parameters
     evaluations = 0
     trace: list[float] = []
-    if objective.exact_is_cheap and parameters.linear and max_evaluations > 1:
+    if isinstance(objective, Objective) and objective.walks_in_kernel and max_evaluations > 1:
         start, evaluations, trace = _walk(objective, start, tolerance, max_evaluations - 1)
     model = objective.local_model(start)
     evaluations += 1
@@ -184,14 +184,11 @@ def _walk(
     return products.plan.parameters.canonical(phi), int(evaluations), [float(v) + constant for v in trace[:accepted]]
 
 
-def _set_to_bounds(objective: Objective, model: LocalModel, tolerance: float) -> LocalModel | None:
+def _set_to_bounds(objective: Criterion, model: LocalModel, tolerance: float) -> LocalModel | None:
     """Return the model with small pivots of λ at zero and correlations near a bound at it, where that is a minimum."""
-    parameters = objective.products.plan.parameters
+    parameters = objective.parameters
     phi = model.phi.copy()
-    bounds: dict[int, float] = {}
-    for term, place in zip(parameters.terms, parameters.slices(), strict=True):
-        near = term.structure.bounds_near(phi[place], SMALL_PIVOT)
-        bounds.update({place.start + at: value for at, value in near.items()})
+    bounds = parameters.bounds_near(phi, SMALL_PIVOT)
     changed = list(bounds)
     if not changed:
         return None

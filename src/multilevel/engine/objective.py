@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.derivatives import Sensitivity, hessian_by_direction, sensitivity, single_factor_derivatives
 from multilevel.engine.factor import BlockedFactor, DenseIndex, factorise
+from multilevel.engine.parameters import Parameters
 from multilevel.engine.products import CrossProducts
 from multilevel.engine.solutions import chain_scores, quadratic_products
 
@@ -46,6 +48,52 @@ class LocalModel:
     hessian: FloatArray
     exact: bool
     factor: BlockedFactor
+
+
+class SearchParameters(Protocol):
+    """What an optimiser asks of the parameters of a criterion."""
+
+    @property
+    def pivots(self) -> npt.NDArray[np.bool_]:
+        """Which parameters are scales of columns."""
+
+    def canonical(self, phi: FloatArray) -> FloatArray:
+        """Return the equivalent parameters in their usual range."""
+
+    def other_starts(self, phi: FloatArray) -> list[FloatArray]:
+        """Return further starting values to try."""
+
+    def bounds_near(self, phi: FloatArray, near: float) -> dict[int, float]:
+        """Return, for the parameters that nearly are at a bound, the value that they have there."""
+
+
+class Criterion(Protocol):
+    """What an optimiser asks of a criterion: `Objective`, or one with residual parameters too."""
+
+    @property
+    def products(self) -> CrossProducts:
+        """Cross-products of the design (at some residual parameters)."""
+
+    @property
+    def parameters(self) -> SearchParameters:
+        """The parameters."""
+
+    def factorise(self, phi: FloatArray) -> BlockedFactor:
+        """Factorise the problem."""
+
+    def value_of(self, factor: BlockedFactor) -> float:
+        """Return the criterion of a factorised problem."""
+
+    def value(self, phi: FloatArray) -> float:
+        """Return the criterion."""
+
+    def gradient(self, phi: FloatArray) -> FloatArray:
+        """Return the exact gradient."""
+
+    def local_model(
+        self, phi: FloatArray, factor: BlockedFactor | None = None, exact: bool | None = None
+    ) -> LocalModel:
+        """Return value, gradient and Hessian."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +130,16 @@ class Objective:
         object.__setattr__(self, "fixed_derivatives", derivatives)
 
     @property
+    def parameters(self) -> Parameters:
+        """The covariance parameters."""
+        return self.products.plan.parameters
+
+    @property
+    def walks_in_kernel(self) -> bool:
+        """Whether one kernel does the whole search: a single grouping factor and λ linear in its parameters."""
+        return self.exact_is_cheap and self.parameters.linear
+
+    @property
     def residual_df(self) -> int:
         """Return n − p (REML) or n (ML)."""
         return self.products.nobs - (self.products.n_fixed if self.reml else 0)
@@ -102,7 +160,7 @@ class Objective:
     def gradient(self, phi: FloatArray) -> FloatArray:
         """Return the exact gradient at φ."""
         factor = self.factorise(phi)
-        return self._chain_rule(phi, factor, sensitivity(factor, self.reml).psi)
+        return self.chain_rule(phi, factor, sensitivity(factor, self.reml).psi)
 
     @property
     def stacked_derivatives(self) -> FloatArray:
@@ -115,7 +173,8 @@ class Objective:
             return self.fixed_derivatives
         return self.products.plan.parameters.block_derivatives(phi)
 
-    def _chain_rule(self, phi: FloatArray, factor: BlockedFactor, psi: tuple[FloatArray, ...]) -> FloatArray:
+    def chain_rule(self, phi: FloatArray, factor: BlockedFactor, psi: tuple[FloatArray, ...]) -> FloatArray:
+        """Return the gradient in φ from the derivatives with respect to Ψ."""
         derivatives = self.factor_derivatives(phi)
         return np.array([2.0 * float(((psi[b] @ factor.factors[b]) * dot).sum()) for b, dot in derivatives])
 
@@ -183,7 +242,7 @@ class Objective:
                 hessian = hessian_by_direction(factor, found, self.reml, blocks, directions)
             else:
                 hessian = self._average_information(factor, found, blocks, directions)
-        gradient = self._chain_rule(phi, factor, psi)
+        gradient = self.chain_rule(phi, factor, psi)
         hessian = hessian + self._curvature_of_psi(phi, psi, factor)
         return LocalModel(phi, self.value_of(factor), gradient, hessian, exact, factor)
 

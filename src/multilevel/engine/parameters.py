@@ -179,6 +179,23 @@ class Parameters:
             [term.structure.lifted(phi[place], floor) for term, place in zip(self.terms, self.slices(), strict=True)]
         )
 
+    def other_starts(self, phi: FloatArray) -> list[FloatArray]:
+        """Return further starting values, those of one term changed in each."""
+        found = []
+        for term, place in zip(self.terms, self.slices(), strict=True):
+            for own in term.structure.other_starts(phi[place]):
+                other = phi.copy()
+                other[place] = own
+                found.append(other)
+        return found
+
+    def bounds_near(self, phi: FloatArray, near: float) -> dict[int, float]:
+        """Return, for the parameters that nearly are at a bound, the value that they have there."""
+        found: dict[int, float] = {}
+        for term, place in zip(self.terms, self.slices(), strict=True):
+            found.update({place.start + at: b for at, b in term.structure.bounds_near(phi[place], near).items()})
+        return found
+
     @property
     def linear(self) -> bool:
         """Whether every λ is linear in its parameters, so that its derivatives are the same everywhere."""

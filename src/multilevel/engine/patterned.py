@@ -191,6 +191,18 @@ class Patterned:
             theta[self.n_scales :] = self.family.correlations(angles)
         return self.from_reported(theta)
 
+    def other_starts(self, theta: FloatArray) -> list[FloatArray]:
+        """Return starting values with other correlations: the criterion of a pattern can have several minima."""
+        if not self.correlated:
+            return []
+        m, found = self.n_scales, []
+        for guess in (0.0, 0.5, 0.5 * self.family.lowest):
+            other = theta.copy()
+            other[m:] = 0.0
+            other[m] = self.family.angles(np.array([guess, *np.zeros(self.family.n_angles - 1)]))[0]
+            found.append(other)
+        return found
+
     def natural(self) -> tuple[NaturalElement, ...]:
         """Return the standard deviations and correlations."""
         deviations = (

@@ -159,8 +159,63 @@ def check_memory(plan: Plan, order: int) -> None:
 
 def cross_products_of(design: Design) -> CrossProducts:
     """Pass over the rows of a design and add up all products that a fit needs."""
+    if design.residual is not None:
+        raise ValueError("a design with a residual structure has no one set of cross-products; use fit_of_design")
     columns = engine_columns(design)
     weights = np.empty(0) if design.weights is None else np.ascontiguousarray(design.weights)
+    basis = engine_basis(design, columns, weights)
+    shape = product_shape(basis.plan, basis.right.places.size)
+    numbers = accumulate_products(basis.plan, shape, columns, basis.right, weights)
+    log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
+    return basis.products(shape, numbers, int(columns.shape[0]), log_weights)
+
+
+class ProductNumbers(NamedTuple):
+    """The numbers of cross-products: the dense matrix's and the chain's (see `CrossProducts`)."""
+
+    dense: FloatArray
+    diagonal: FloatArray
+    tail: FloatArray
+    values: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class EngineBasis:
+    """The plan of a design and the scaling of its columns.
+
+    Attributes
+    ----------
+    plan
+        The order of elimination.
+    fixed
+        Scaling of the fixed-effects columns.
+    right
+        Scaling of the fixed-effects columns and the response.
+    """
+
+    plan: Plan
+    fixed: ColumnScaling
+    right: ColumnScaling
+
+    def products(self, shape: ProductShape, numbers: ProductNumbers, nobs: int, log_weights: float) -> CrossProducts:
+        """Put cross-products together."""
+        return CrossProducts(
+            self.plan,
+            self.fixed,
+            float(self.right.shift[-1]),
+            float(self.right.scale[-1]),
+            shape.layout,
+            numbers.diagonal,
+            numbers.tail,
+            numbers.values,
+            numbers.dense,
+            nobs,
+            log_weights,
+        )
+
+
+def engine_basis(design: Design, columns: FloatArray, weights: FloatArray) -> EngineBasis:
+    """Plan the elimination and choose the engine's columns."""
     moments = column_moments(columns, weights)
     plan = make_plan(design, moments)
     fixed = moments.scaling(tuple(range(design.n_fixed)), centre=True)
@@ -168,17 +223,18 @@ def cross_products_of(design: Design) -> CrossProducts:
     right = ColumnScaling(
         np.append(fixed.places, columns.shape[1] - 1), np.append(fixed.shift, shift), np.append(fixed.scale, scale), -1
     )
+    return EngineBasis(plan, fixed, right)
 
+
+def accumulate_products(
+    plan: Plan, shape: ProductShape, columns: FloatArray, right: ColumnScaling, weights: FloatArray
+) -> ProductNumbers:
+    """Add up the products of the rows in `columns`, whose levels the plan's factors hold; all levels need not occur."""
     q, width = plan.n_dense, right.places.size
-    check_memory(plan, q + width)
     dense = np.zeros((q + width, q + width))
     total_products(columns, right.places, right.shift, right.scale, weights, dense[q:, q:])
     _dense_blocks(plan, columns, right, weights, dense)
-    layout, diagonal, tail, values = _chain_blocks(plan, columns, right, weights, q)
-    log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
-    return CrossProducts(
-        plan, fixed, shift, scale, layout, diagonal, tail, values, dense, int(columns.shape[0]), log_weights
-    )
+    return ProductNumbers(dense, *_chain_products(plan, shape, columns, right, weights))
 
 
 def _response_scaling(moments: ColumnMoments, fixed: ColumnScaling) -> tuple[float, float]:
@@ -232,12 +288,19 @@ def _cumulative(counts: list[int]) -> tuple[IntArray, int]:
     return ends[:-1].astype(np.int64), int(ends[-1])
 
 
-def _chain_blocks(
-    plan: Plan, columns: FloatArray, right: ColumnScaling, weights: FloatArray, q: int
-) -> tuple[ChainLayout, FloatArray, FloatArray, FloatArray]:
-    """Lay out the chain and add up its products."""
+@dataclass(frozen=True, slots=True)
+class ProductShape:
+    """Where the numbers of the chain stand, and which columns of the dense matrix its levels meet."""
+
+    layout: ChainLayout
+    patterns: tuple[_Pattern, ...]
+
+
+def product_shape(plan: Plan, width: int) -> ProductShape:
+    """Lay out the cross-products of a plan with `width` columns of X and y; refuse what memory does not hold."""
     chain = plan.blocks[: plan.depth]
-    depth = plan.depth
+    depth, q = plan.depth, plan.n_dense
+    check_memory(plan, q + width)
     sizes = np.array([block.size for block in chain], dtype=np.int64)
     levels = np.array([block.n_levels for block in chain], dtype=np.int64)
     ahead = np.array([sizes[i + 1 :].sum() for i in range(depth)], dtype=np.int64)
@@ -246,32 +309,14 @@ def _chain_blocks(
         for other in range(i + 1, depth):
             ahead_column[i, other] = sizes[i + 1 : other].sum()
 
-    patterns = [_pattern(plan, block, right.places.size, q) for block in chain]
-    diagonal_at, n_diagonal = _cumulative([int(j * k * k) for j, k in zip(levels, sizes, strict=True)])
-    tail_at, n_tail = _cumulative([int(j * k * a) for j, k, a in zip(levels, sizes, ahead, strict=True)])
-    values_at, n_values = _cumulative([int(k * pattern.indptr[-1]) for k, pattern in zip(sizes, patterns, strict=True)])
+    patterns = tuple(_pattern(plan, block, width, q) for block in chain)
+    diagonal_at, _ = _cumulative([int(j * k * k) for j, k in zip(levels, sizes, strict=True)])
+    tail_at, _ = _cumulative([int(j * k * a) for j, k, a in zip(levels, sizes, ahead, strict=True)])
+    values_at, _ = _cumulative([int(k * pattern.indptr[-1]) for k, pattern in zip(sizes, patterns, strict=True)])
     indptr_at, _ = _cumulative([int(j) + 1 for j in levels])
     index_at, _ = _cumulative([pattern.index.size for pattern in patterns])
     factor_at, _ = _cumulative([int(k * k) for k in sizes])
     effects_at, _ = _cumulative([int(j * k) for j, k in zip(levels, sizes, strict=True)])
-    diagonal, tail, values = np.zeros(n_diagonal), np.zeros(n_tail), np.zeros(n_values)
-
-    for i, block in enumerate(chain):
-        own = _scaling(block.columns)
-        codes = block.factor.codes
-        out = diagonal[diagonal_at[i] : diagonal_at[i] + levels[i] * sizes[i] ** 2]
-        level_products(columns, codes, *own, *own, weights, out.reshape(levels[i], sizes[i], sizes[i]))
-        if depth > i + 1:
-            later = [_scaling(b.columns) for b in chain[i + 1 :]]
-            merged = tuple(np.concatenate(part) for part in zip(*later, strict=True))
-            out = tail[tail_at[i] : tail_at[i] + levels[i] * sizes[i] * ahead[i]]
-            level_products(columns, codes, *own, *merged, weights, out.reshape(levels[i], sizes[i], ahead[i]))
-        out = values[values_at[i] : values_at[i] + sizes[i] * patterns[i].indptr[-1]]
-        if q == 0:
-            level_products(columns, codes, *own, *_scaling(right), weights, out.reshape(levels[i], sizes[i], -1))
-        else:
-            _sparse_products(plan, block, patterns[i], columns, right, weights, out)
-
     parents, parent_at = _flatten_pairs(depth, plan.parents)
     positions = {
         (i, other): _positions(patterns[i], patterns[other], plan.parents[i, other])
@@ -298,7 +343,37 @@ def _chain_blocks(
         factor_at,
         effects_at,
     )
-    return layout, diagonal, tail, values
+    return ProductShape(layout, patterns)
+
+
+def _chain_products(
+    plan: Plan, shape: ProductShape, columns: FloatArray, right: ColumnScaling, weights: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Add up the products of the chain."""
+    chain, depth, q = plan.blocks[: plan.depth], plan.depth, plan.n_dense
+    layout, patterns = shape.layout, shape.patterns
+    levels, sizes, ahead = layout.levels, layout.sizes, layout.ahead
+    diagonal_at, tail_at, values_at = layout.diagonal_at, layout.tail_at, layout.values_at
+    diagonal = np.zeros(int((levels * sizes**2).sum()))
+    tail = np.zeros(int((levels * sizes * ahead).sum()))
+    values = np.zeros(int(sum(k * pattern.indptr[-1] for k, pattern in zip(sizes, patterns, strict=True))))
+    for i, block in enumerate(chain):
+        own = _scaling(block.columns)
+        codes = block.factor.codes
+        out = diagonal[diagonal_at[i] : diagonal_at[i] + levels[i] * sizes[i] ** 2]
+        level_products(columns, codes, *own, *own, weights, out.reshape(levels[i], sizes[i], sizes[i]))
+        if depth > i + 1:
+            later = [_scaling(b.columns) for b in chain[i + 1 :]]
+            merged = tuple(np.concatenate(part) for part in zip(*later, strict=True))
+            out = tail[tail_at[i] : tail_at[i] + levels[i] * sizes[i] * ahead[i]]
+            level_products(columns, codes, *own, *merged, weights, out.reshape(levels[i], sizes[i], ahead[i]))
+        out = values[values_at[i] : values_at[i] + sizes[i] * patterns[i].indptr[-1]]
+        if q == 0:
+            level_products(columns, codes, *own, *_scaling(right), weights, out.reshape(levels[i], sizes[i], -1))
+        else:
+            _sparse_products(plan, block, patterns[i], columns, right, weights, out)
+
+    return diagonal, tail, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,13 +431,16 @@ def _sparse_products(
 ) -> None:
     """Add the products of a chain block with the dense blocks and with X and y."""
     own = _scaling(block.columns)
+    start, order = pattern.start, pattern.order
+    if block.factor.codes.size != order.size:
+        start, order = rows_by_level(block.factor.codes, block.n_levels)
     for (pair_start, pair_level), within, other in zip(
         pattern.pairs, pattern.within[:-1], plan.blocks[plan.depth :], strict=True
     ):
         cross_products(
             columns,
-            pattern.start,
-            pattern.order,
+            start,
+            order,
             other.factor.codes,
             other.n_levels,
             *own,

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.control import LmerControl
-from multilevel.engine.fit import EngineFit, fit_products
+from multilevel.engine.fit import EngineFit, fit_of_design
 from multilevel.engine.newton import SMALL_PIVOT
-from multilevel.engine.products import cross_products_of
 from multilevel.engine.single_factor import refit_single_factor
 from multilevel.engine.start import SMALLEST
 from multilevel.formula.design import Design
@@ -35,6 +34,8 @@ class Refits:
         REML criteria or deviances, shape (m,).
     converged
         Whether each search ended at an optimum.
+    residual
+        Parameters of the residual structure, shape (m, number of them).
     """
 
     beta: FloatArray
@@ -42,14 +43,19 @@ class Refits:
     sigma: FloatArray
     criterion: FloatArray
     converged: npt.NDArray[np.bool_]
+    residual: FloatArray
 
 
 def refit_all(fit: EngineFit, design: Design, responses: FloatArray, control: LmerControl, threads: int) -> Refits:
     """Fit every row of `responses` (m × n) to a design that was fitted before."""
     m = responses.shape[0]
     p, n_theta = design.n_fixed, fit.theta.size
-    result = Refits(np.empty((m, p)), np.empty((m, n_theta)), np.empty(m), np.empty(m), np.zeros(m, dtype=np.bool_))
-    if fit.objective.exact_is_cheap and fit.products.plan.parameters.linear and control.optimizer == "newton":
+    n_residual = 0 if fit.residual is None else fit.residual.values.size
+    result = Refits(
+        np.empty((m, p)), np.empty((m, n_theta)), np.empty(m), np.empty(m), np.zeros(m, dtype=np.bool_),
+        np.empty((m, n_residual)),
+    )  # fmt: skip
+    if fit.residual is None and fit.objective.walks_in_kernel and control.optimizer == "newton":
         left = _refit_in_kernel(fit, design, responses, control, threads, result)
     else:
         left = np.arange(m)
@@ -58,12 +64,14 @@ def refit_all(fit: EngineFit, design: Design, responses: FloatArray, control: Lm
         result.beta[row], result.theta[row] = single.beta, single.theta
         result.sigma[row], result.criterion[row] = single.sigma, single.criterion
         result.converged[row] = single.convergence.converged
+        if single.residual is not None:
+            result.residual[row] = single.residual.values
     return result
 
 
 def refit_one(fit: EngineFit, design: Design, response: FloatArray, control: LmerControl) -> EngineFit:
     """Fit one response to a design that was fitted before."""
-    return fit_products(cross_products_of(design.with_response(response)), fit.objective.reml, control)
+    return fit_of_design(design.with_response(response), fit.objective.reml, control)
 
 
 def _refit_in_kernel(

@@ -94,6 +94,9 @@ class CovarianceStructure(Protocol):
     def nearest(self, covariance: FloatArray, low: float, high: float) -> FloatArray:
         """Return parameters of a rough guess at Ψ, relative standard deviations kept between bounds."""
 
+    def other_starts(self, theta: FloatArray) -> list[FloatArray]:
+        """Return further starting values to try, where the criterion can have several minima."""
+
     def natural(self) -> tuple[NaturalElement, ...]:
         """Return the standard deviations and correlations that describe the covariance matrix."""
 
@@ -240,6 +243,10 @@ class Unstructured:
         values = np.clip(values, low**2, high**2)
         return self.parameters(np.linalg.cholesky((vectors * values) @ vectors.T))
 
+    def other_starts(self, theta: FloatArray) -> list[FloatArray]:  # noqa: ARG002
+        """Return nothing: Newton's method finds the minimum."""
+        return []
+
     def natural(self) -> tuple[NaturalElement, ...]:
         """Return all standard deviations and correlations in the order of θ."""
         return tuple(
@@ -344,6 +351,10 @@ class Diagonal:
         """Return the roots of the diagonal, kept between bounds."""
         result: FloatArray = np.clip(np.sqrt(np.clip(np.diag(covariance), 0.0, None)), low, high)
         return result
+
+    def other_starts(self, theta: FloatArray) -> list[FloatArray]:  # noqa: ARG002
+        """Return nothing: Newton's method finds the minimum."""
+        return []
 
     def natural(self) -> tuple[NaturalElement, ...]:
         """Return the standard deviations."""

@@ -20,6 +20,7 @@ from multilevel.formula.design import Design, GroupingFactor, RandomTerm
 from multilevel.formula.encoder import DesignEncoder, GroupEncoder, RandomEncoder
 from multilevel.formula.grammar import Bar, Formula, parse_formula
 from multilevel.formula.rank import dependent_columns
+from multilevel.formula.residual import residual_design
 from multilevel.formula.structured import ORDERED
 from multilevel.formula.syntax import Name, Node
 from multilevel.formula.variables import ModelVariables, check_values, drop_missing, evaluate_variables
@@ -36,6 +37,7 @@ def build_design(
     offset: Any = None,
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
+    residual: Any = None,
 ) -> Design:
     """Make the design of a mixed model.
 
@@ -57,6 +59,8 @@ def build_design(
     na_action
         What to do with rows that have missing values in any variable: ``"omit"`` or ``"exclude"`` leaves them out
         (they differ in what residuals look like later), ``"fail"`` makes them an error.
+    residual
+        The residual structure: what `var_ident`, `cor_ar1` or `cor_car1` returns, or a list of such.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def build_design(
         raise DataError("The data have no rows.")
     if formula.has_dot:
         formula = formula.expand_dot(frame.columns, exclude=[name for name in (weights, offset) if type(name) is str])
-    found = evaluate_variables(formula, frame, weights, offset)
+    found = evaluate_variables(formula, frame, weights, offset, residual)
     kept = drop_missing(found, na_action)
     check_values(found)
     return _assemble(formula, frame, found, kept, dict(contrasts or {}), na_action)
@@ -137,6 +141,7 @@ def _assemble(
         na_action=na_action,
         row_labels=frame.row_labels,
         encoder=_encoder(formula, found, coding, left, bar_columns, groups),
+        residual=residual_design(found.residual_parts, found.residual, list(groups.values())),
     )
 
 

@@ -79,6 +79,71 @@ class RandomTerm:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ResidualDesign:
+    """The residual structure as it stands in the rows of a design.
+
+    Attributes
+    ----------
+    stratum_name
+        The factor whose levels have a residual variance each, or None.
+    strata
+        Its levels; the first is the one that σ belongs to.
+    stratum_codes
+        The position of each row's level.
+    kind
+        ``"ar1"`` or ``"car1"`` where residuals are correlated, or None.
+    time_name, within_name
+        The time, or None for the order of the rows, and the groups within which rows are correlated.
+    sequence
+        The rows, group after group and by time within each.
+    previous
+        For each row the row before it in its group, or −1.
+    gap
+        For each row the time since the row before it; 0 for the first of a group.
+    """
+
+    stratum_name: str | None
+    strata: tuple[str, ...]
+    stratum_codes: IntArray
+    kind: str | None
+    time_name: str | None
+    within_name: str | None
+    sequence: IntArray
+    previous: IntArray
+    gap: FloatArray
+
+    def groups_and_times(self) -> tuple[npt.NDArray[np.int64], FloatArray]:
+        """Return the number of each row's group and its time since the group's first row."""
+        first = self.previous[self.sequence] < 0
+        number = np.cumsum(first) - 1
+        elapsed = np.cumsum(self.gap[self.sequence])
+        elapsed -= elapsed[np.flatnonzero(first)][number]
+        group, time = np.empty(first.size, dtype=np.int64), np.empty(first.size)
+        group[self.sequence], time[self.sequence] = number, elapsed
+        return group, time
+
+    def take(self, rows: npt.NDArray[np.integer], copy: npt.NDArray[np.integer]) -> ResidualDesign:
+        """Return the structure of some rows, whole groups of them, each with the number of the copy that it is part of."""
+        n = self.stratum_codes.size
+        if self.kind is None:
+            return replace(self, stratum_codes=self.stratum_codes[rows])
+        keys = copy.astype(np.int64) * n + rows
+        order = np.argsort(keys)
+        before = self.previous[rows]
+        wanted = copy.astype(np.int64) * n + before
+        found = order[np.searchsorted(keys, wanted, sorter=order).clip(max=keys.size - 1)]
+        place = np.empty(n, dtype=np.int64)
+        place[self.sequence] = np.arange(n)
+        return replace(
+            self,
+            stratum_codes=self.stratum_codes[rows],
+            sequence=np.lexsort((place[rows], copy)).astype(np.int32),
+            previous=np.where(before < 0, -1, found).astype(np.int32),
+            gap=self.gap[rows],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Design:
     """Everything a fit needs from formula and data, one float column per distinct variable.
 
@@ -120,6 +185,8 @@ class Design:
         Labels of the rows as given (the pandas index), or None for 0, 1, 2, …
     encoder
         Makes the same columns of new data, or None where the design was not made from a formula.
+    residual
+        How the residuals' variances differ and how they are correlated, or None where they are independent with variance σ²/w.
     """
 
     formula: Formula
@@ -139,6 +206,7 @@ class Design:
     na_action: str
     row_labels: Any | None
     encoder: DesignEncoder | None = None
+    residual: ResidualDesign | None = None
 
     def with_response(self, values: FloatArray) -> Design:
         """Return the same design with another response."""

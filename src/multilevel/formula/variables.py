@@ -17,6 +17,7 @@ from multilevel.formula.deparse import deparse
 from multilevel.formula.encoder import sum_offsets
 from multilevel.formula.evaluate import Evaluator
 from multilevel.formula.grammar import Formula
+from multilevel.formula.residual import ResidualPart, residual_parts, residual_variables
 from multilevel.formula.syntax import Name, Node, names_in
 from multilevel.formula.values import Matrix, Variable
 
@@ -47,6 +48,8 @@ class ModelVariables:
         For each column with missing values, how many rows lack it.
     finite
         Whether no value was found to be missing or infinite.
+    residual_parts, residual
+        The residual structure asked for, and what it names.
     """
 
     evaluator: Evaluator
@@ -63,6 +66,8 @@ class ModelVariables:
     offset_node: Node | None = None
     missing_by_column: dict[str, int] = field(default_factory=dict)
     finite: bool = True
+    residual_parts: tuple[ResidualPart, ...] = ()
+    residual: dict[str, Variable] = field(default_factory=dict)
 
     @property
     def response_name(self) -> str:
@@ -70,7 +75,9 @@ class ModelVariables:
         return deparse(self.response_node)
 
 
-def evaluate_variables(formula: Formula, frame: Frame, weights: Any, offset: Any) -> ModelVariables:
+def evaluate_variables(
+    formula: Formula, frame: Frame, weights: Any, offset: Any, residual: Any = None
+) -> ModelVariables:
     """Evaluate every variable of a model once, on all rows."""
     evaluator = Evaluator(frame)
     assert formula.response_node is not None
@@ -89,6 +96,8 @@ def evaluate_variables(formula: Formula, frame: Frame, weights: Any, offset: Any
                 text = deparse(node)
                 if text not in found.group_factors:
                     found.group_factors[text] = evaluator.factor(node)
+    found.residual_parts = residual_parts(residual)
+    found.residual = residual_variables(found.residual_parts, evaluator)
     if weights is not None:
         found.weights_name = weights if isinstance(weights, str) else "weights"
         found.weights = _row_values(frame, weights, "weights")
@@ -162,6 +171,15 @@ def drop_missing(found: ModelVariables, na_action: str) -> BoolArray | None:
         for node in members:
             factor = found.group_factors[deparse(node)]
             note(factor.codes < 0 if factor.has_missing else None, node)
+    for text, value in found.residual.items():
+        if isinstance(value, Factor):
+            note(
+                value.codes < 0 if value.has_missing else None,
+                None,
+                text.removesuffix(" (groups)").removesuffix(" (strata)"),
+            )
+        elif not isinstance(value, Matrix) and not all_finite(value):
+            note(missing_rows(value), None, text)
     if found.offset is not None:
         look(found.offset, found.offset_node, found.offset_name)
     if found.weights is not None:
@@ -176,6 +194,7 @@ def drop_missing(found: ModelVariables, na_action: str) -> BoolArray | None:
     found.response = found.response[kept]
     found.variables = {text: _keep(value, kept) for text, value in found.variables.items()}
     found.group_factors = {text: factor.keep_rows(kept) for text, factor in found.group_factors.items()}
+    found.residual = {text: _keep(value, kept) for text, value in found.residual.items()}
     found.offset = None if found.offset is None else found.offset[kept]
     found.weights = None if found.weights is None else found.weights[kept]
     return kept

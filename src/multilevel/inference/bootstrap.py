@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.fit import fit_products
-from multilevel.engine.products import cross_products_of
+from multilevel.engine.fit import EngineFit, fit_of_design
 from multilevel.engine.refit import refit_all
 from multilevel.errors import ControlError, ConvergenceWarning, DataError
 from multilevel.formula.design import Design
@@ -169,12 +168,15 @@ def _jackknife_clusters(fit: LinearMixedModel, cluster: Any) -> tuple[npt.NDArra
 
 
 def parameter_names(fit: LinearMixedModel) -> list[str]:
-    """Return the names of fixed effects, theta, σ, standard deviations and correlations."""
-    return [*fit.fixef.index, *fit.theta.index, "sigma", *variance_parameter_names(fit)]
+    """Return the names of fixed effects, theta, σ, standard deviations and correlations, and of the residual structure."""
+    residual = fit.residual_parameters.index
+    return [*fit.fixef.index, *fit.theta.index, "sigma", *variance_parameter_names(fit), *residual]
 
 
-def parameter_rows(fit: LinearMixedModel, beta: FloatArray, theta: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return a row of all parameters for each row of fixed effects, theta and σ."""
+def parameter_rows(
+    fit: LinearMixedModel, beta: FloatArray, theta: FloatArray, sigma: FloatArray, residual: FloatArray
+) -> FloatArray:
+    """Return a row of all parameters for each row of fixed effects, theta, σ and residual parameters."""
     parameters = fit._engine.products.plan.parameters
     columns = []
     for term, place, variance in zip(parameters.terms, parameters.slices(), fit.varcorr(), strict=True):
@@ -186,7 +188,15 @@ def parameter_rows(fit: LinearMixedModel, beta: FloatArray, theta: FloatArray, s
         for element in variance.elements:
             r, c = element.row, element.column
             columns.append(deviations[:, r] if element.kind == "sd" else (unit[:, r] * unit[:, c]).sum(axis=1))
-    return np.column_stack([beta, theta, sigma, *columns])
+    return np.column_stack([beta, theta, sigma, *columns, residual])
+
+
+def engine_row(fit: LinearMixedModel, engine: EngineFit) -> FloatArray:
+    """Return the row of all parameters of an optimum for the design of a fit."""
+    residual = np.empty(0) if engine.residual is None else engine.residual.values
+    rows = parameter_rows(fit, engine.beta[None], engine.theta[None], np.array([engine.sigma]), residual[None])
+    result: FloatArray = rows[0]
+    return result
 
 
 def _statistic_values(found: Any) -> tuple[list[str], FloatArray]:
@@ -210,11 +220,10 @@ def _fit_row(fit: LinearMixedModel, design: Design, statistic: Statistic | None,
         if statistic is not None:
             whole = fit_design(design, fit.reml, fit._control, fit._data)
             return _statistic_values(statistic(whole))[1], whole.convergence.converged
-        engine = fit_products(cross_products_of(design), fit.reml, fit._control)
+        engine = fit_of_design(design, fit.reml, fit._control)
     except DataError:
         return np.full(width, np.nan), False
-    row = parameter_rows(fit, engine.beta[None], engine.theta[None], np.array([engine.sigma]))[0]
-    return row, engine.convergence.converged
+    return engine_row(fit, engine), engine.convergence.converged
 
 
 # ---- batches -------------------------------------------------------------------------------------------------------------
@@ -232,7 +241,7 @@ def _response_batch(
     responses = source.draw(np.random.default_rng(seed), count)
     if statistic is None:
         found = refit_all(fit._engine, fit._design, responses, fit._control, 1)
-        return parameter_rows(fit, found.beta, found.theta, found.sigma), found.converged
+        return parameter_rows(fit, found.beta, found.theta, found.sigma, found.residual), found.converged
     numbers, converged = np.empty((count, width)), np.empty(count, dtype=np.bool_)
     for row, response in enumerate(responses):
         numbers[row], converged[row] = _fit_row(fit, fit._design.with_response(response), statistic, width)
@@ -358,7 +367,7 @@ def bootstrap(
     if statistic is None:
         names = parameter_names(fit)
         engine = fit._engine
-        estimates = parameter_rows(fit, engine.beta[None], engine.theta[None], np.array([engine.sigma]))[0]
+        estimates = engine_row(fit, engine)
     else:
         names, estimates = _statistic_values(statistic(fit))
     width = len(names)

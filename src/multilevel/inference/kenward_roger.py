@@ -101,6 +101,10 @@ def kenward_roger_model(fit: EngineFit) -> KenwardRogerModel:
 
 
 def _kenward_roger_model(fit: EngineFit) -> KenwardRogerModel:
+    if fit.residual is not None:
+        raise ControlError(
+            "Kenward and Roger's method is not available for models with a residual structure; use ddf='satterthwaite'."
+        )
     objective, factor, products = fit.objective, fit.model.factor, fit.products
     plan = products.plan
     blocks, units, gamma = _units(fit)

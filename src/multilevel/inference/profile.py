@@ -19,7 +19,7 @@ from multilevel.engine.newton import minimise
 from multilevel.engine.objective import Objective
 from multilevel.engine.structures import NaturalElement, element_name
 from multilevel.engine.threads import linear_algebra_threads
-from multilevel.errors import DataError
+from multilevel.errors import ControlError, DataError
 from multilevel.inference.natural_parameters import NaturalDeviance, NaturalParameter
 
 if TYPE_CHECKING:
@@ -277,6 +277,10 @@ class Profile:
 
 def _tracers(fit: LinearMixedModel, which: Sequence[str] | None) -> tuple[list[str], FloatArray, dict[str, _Tracer]]:
     """Return all names, the maximum likelihood estimates, and a tracer for each parameter asked for."""
+    if fit._design.residual is not None:
+        raise ControlError(
+            "Profiles are not available for models with a residual structure; use method='wald' or method='bootstrap'."
+        )
     ml = fit if not fit.reml else fit.update(reml=False)
     engine = ml._engine
     natural = NaturalDeviance.of(engine.objective)

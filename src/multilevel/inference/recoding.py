@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Frame
-from multilevel.engine.fit import fit_products
-from multilevel.engine.products import cross_products_of
+from multilevel.engine.fit import fit_of_design
 from multilevel.errors import DataError
 from multilevel.formula.coding import INDICATOR, NUMERIC, CodedColumn, Coding, Pieces, fill_column
 from multilevel.formula.deparse import deparse
@@ -251,8 +250,8 @@ def fitted_criterion(design: Design, again: Recoder, reml: bool) -> tuple[float,
     """Fit a changed design; return −2 log-likelihood (the restricted one if `reml`) and the number of parameters."""
     if not design.random:
         return linear_criterion(design, reml), design.n_fixed + 1
-    fitted = fit_products(cross_products_of(design), reml, replace(again.fit._control, start=None))
-    return fitted.criterion, design.n_fixed + fitted.theta.size + 1
+    fitted = fit_of_design(design, reml, replace(again.fit._control, start=None))
+    return fitted.criterion, design.n_fixed + fitted.n_variance_parameters
 
 
 def linear_criterion(design: Design, reml: bool) -> float:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from multilevel.errors import ControlError, DataError
 from multilevel.inference.degrees_of_freedom import FTest, independent_rows
+from multilevel.model.residual_structure import residual_covariance
 from multilevel.model.simulation import is_nested, marginal_mean
 
 if TYPE_CHECKING:
@@ -246,6 +247,11 @@ def _scaling(fit: LinearMixedModel, kind: str, count: int) -> float:
 def _dependent(fit: LinearMixedModel, kind: str, clusters: Clusters) -> RobustBasis:
     """Sum the scores XᵀV⁻¹e over clusters, with V⁻¹e = W(y − Xβ − Zb)/σ²."""
     design = fit._design
+    if design.residual is not None:
+        raise ControlError(
+            "Robust covariances of clusters that depend on one another do not take a residual structure; leave one of the two"
+            " out."
+        )
     solved = (design.y - fit._fitted_values) / fit.sigma**2
     if design.weights is not None:
         solved = solved * design.weights
@@ -298,7 +304,7 @@ def _independent(fit: LinearMixedModel, kind: str, clusters: Clusters) -> Robust
 def _cluster_covariance(fit: LinearMixedModel, rows: npt.NDArray[np.intp]) -> FloatArray:
     """Return the fitted covariance matrix of some rows."""
     design = fit._design
-    result = np.diag(np.full(rows.size, fit.sigma**2) / (1.0 if design.weights is None else design.weights[rows]))
+    result = residual_covariance(fit, rows)
     for term, factor in zip(fit._terms, fit._engine.term_factors(), strict=True):
         Z = fit.sigma * (design.columns[rows][:, list(term.columns)] @ factor)
         codes = term.factor.codes[rows]

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.fit import EngineFit
+from multilevel.engine.fit import EngineFit, fixed_covariance
+from multilevel.engine.objective import Objective
 from multilevel.engine.solutions import chain_scores, dense_scores, fixed_scores
 from multilevel.engine.threads import linear_algebra_threads
 
 FloatArray = npt.NDArray[np.float64]
+
+RESIDUAL_STEP = 1e-3
+"""Step of the differences with respect to residual parameters, which are of order one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,9 +32,9 @@ class SatterthwaiteModel:
     vcov
         Covariance matrix of the fixed effects, shape (p, p).
     derivatives
-        Its derivatives with respect to φ and log σ², shape (m + 1, p, p).
+        Its derivatives with respect to φ, the residual parameters and log σ², shape (m + 1, p, p).
     covariance
-        Asymptotic covariance of (φ, log σ²), shape (m + 1, m + 1).
+        Asymptotic covariance of these parameters, shape (m + 1, m + 1).
     """
 
     vcov: FloatArray
@@ -59,11 +63,13 @@ def _satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:
     own_scores, _ = chain_scores(factor)
     own_dense = dense_scores(factor)
     m, p = len(directions), products.n_fixed
+    n_delta = 0 if fit.residual is None else fit.residual.delta.size
     to_user = products.fixed.to_user()
     variance = fit.sigma**2
     vcov = variance * fit.unscaled_vcov
-    derivatives = np.empty((m + 1, p, p))
-    slopes = np.empty(m)
+    total = m + n_delta
+    derivatives = np.empty((total + 1, p, p))
+    slopes = np.empty(total)
     for a in range(m):
         block, d = plan.blocks[blocks[a]], directions[a]
         size = block.size * block.n_levels
@@ -75,13 +81,32 @@ def _satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:
         inner = moved.reshape(size, p).T @ x.reshape(size, p)
         derivatives[a] = variance * (to_user @ inner @ to_user.T)
         slopes[a] = -float((g @ d * g).sum())
-    derivatives[m] = vcov
+    for a in range(n_delta):
+        derivatives[m + a], slopes[m + a] = _residual_slopes(fit, a)
+    derivatives[total] = vcov
     # The profiled Hessian, with σ² put back as a parameter of its own.
     df = objective.residual_df
     cross = -slopes * df / factor.rss
-    hessian = np.empty((m + 1, m + 1))
-    hessian[:m, :m] = fit.convergence.hessian + np.outer(cross, cross) / df
-    hessian[:m, m] = hessian[m, :m] = cross
-    hessian[m, m] = df
+    hessian = np.empty((total + 1, total + 1))
+    hessian[:total, :total] = fit.convergence.hessian + np.outer(cross, cross) / df
+    hessian[:total, total] = hessian[total, :total] = cross
+    hessian[total, total] = df
     covariance = np.asarray(2.0 * np.linalg.pinv(hessian, rcond=1e-10, hermitian=True), dtype=np.float64)
     return SatterthwaiteModel(vcov, derivatives, covariance)
+
+
+def _residual_slopes(fit: EngineFit, parameter: int) -> tuple[FloatArray, float]:
+    """Return the derivatives of vcov(β̂) (σ held) and of r² with respect to a residual parameter, by differences of fourth order."""
+    assert fit.residual is not None
+    found = []
+    for step in (RESIDUAL_STEP, 2.0 * RESIDUAL_STEP):
+        ends = []
+        for sign in (1.0, -1.0):
+            delta = fit.residual.delta.copy()
+            delta[parameter] += sign * step
+            objective = Objective(fit.residual.products.at(delta), fit.objective.reml)
+            factor = objective.factorise(fit.model.phi)
+            ends.append((fit.sigma**2 * fixed_covariance(factor), factor.rss))
+        found.append([(high - low) / (2.0 * step) for high, low in zip(*ends, strict=True)])
+    vcov, rss = ((4.0 * near - far) / 3.0 for near, far in zip(*found, strict=True))
+    return np.asarray(vcov), float(rss)

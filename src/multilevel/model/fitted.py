@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from multilevel.inference.bootstrap import BootstrapKind, BootstrapResult
     from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.inference.profile import Profile
+    from multilevel.model.residual_structure import ResidualStructure
     from multilevel.model.simulation import Seed
     from multilevel.report.summary import Summary
 
 FloatArray = npt.NDArray[np.float64]
 
-RESIDUAL_KINDS = ("response", "pearson", "scaled")
+RESIDUAL_KINDS = ("response", "pearson", "scaled", "normalized")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -138,8 +139,26 @@ class LinearMixedModel:
 
     @property
     def sigma(self) -> float:
-        """Residual standard deviation."""
+        """Residual standard deviation; with ``var_ident`` that of the first level, with weights that of a row of weight one."""
         return self._engine.sigma
+
+    @property
+    def residual_structure(self) -> ResidualStructure | None:
+        """The residual variances by stratum and the correlation of residuals, or None where residuals are independent."""
+        from multilevel.model.residual_structure import residual_structure
+
+        return residual_structure(self)
+
+    @property
+    def residual_parameters(self) -> pd.Series[float]:
+        """Parameters of the residual structure: ``sd_ratio_<level>`` relative to the first level, and ``rho``."""
+        import pandas as pd
+
+        from multilevel.model.residual_structure import residual_parameter_names
+
+        found = self._engine.residual
+        values = np.empty(0) if found is None else found.values.copy()
+        return pd.Series(values, index=residual_parameter_names(self), name="estimate", dtype="float64")
 
     @property
     def is_singular(self) -> bool:
@@ -199,8 +218,8 @@ class LinearMixedModel:
 
     @property
     def n_parameters(self) -> int:
-        """Number of parameters: fixed effects, theta and σ."""
-        return self._design.n_fixed + self._engine.theta.size + 1
+        """Number of parameters: fixed effects, theta, those of the residual structure and σ."""
+        return self._design.n_fixed + self._engine.n_variance_parameters
 
     @property
     def df_residual(self) -> int:
@@ -344,14 +363,15 @@ class LinearMixedModel:
         """Return the fitted values, with the conditional modes in them; NaN in left-out rows with ``na_action="exclude"``."""
         return self._by_row(self._fitted_values, "fitted")
 
-    def residuals(self, kind: Literal["response", "pearson", "scaled"] = "response") -> pd.Series[float]:
+    def residuals(self, kind: Literal["response", "pearson", "scaled", "normalized"] = "response") -> pd.Series[float]:
         """Return the conditional residuals.
 
         Parameters
         ----------
-        kind : {"response", "pearson", "scaled"}
-            ``"response"``: y less the fitted values; ``"pearson"``: times the square root of the prior weights; ``"scaled"``: the
-            latter divided by the residual standard deviation.
+        kind : {"response", "pearson", "scaled", "normalized"}
+            ``"response"``: y less the fitted values; ``"pearson"``: times the square root of the prior weights and divided by the
+            relative standard deviation of the row's stratum; ``"scaled"``: the latter divided by the residual standard deviation
+            (nlme's ``"pearson"``); ``"normalized"``: scaled residuals freed of their correlation, as nlme has them.
 
         Raises
         ------
@@ -364,7 +384,15 @@ class LinearMixedModel:
         if kind not in RESIDUAL_KINDS:
             raise ControlError(f"The kind of residuals {kind!r} is unknown; choose one of {', '.join(RESIDUAL_KINDS)}.")
         values = self._design.y - self._fitted_values
-        if kind != "response" and self._design.weights is not None:
+        if kind == "normalized":
+            from multilevel.model.residual_structure import whitened
+
+            return whitened(self, values) / self.sigma
+        if kind != "response" and self._engine.residual is not None:
+            from multilevel.model.residual_structure import relative_deviations
+
+            values = values / relative_deviations(self)
+        elif kind != "response" and self._design.weights is not None:
             values = values * np.sqrt(self._design.weights)
         return values / self.sigma if kind == "scaled" else values
 
@@ -621,7 +649,8 @@ class LinearMixedModel:
         reml : bool, optional
             The criterion; by default that of this fit.
         **changes
-            Further arguments of `lmer` to change: ``weights``, ``offset``, ``contrasts``, ``na_action``, ``control``.
+            Further arguments of `lmer` to change: ``weights``, ``offset``, ``contrasts``, ``na_action``, ``control``,
+            ``residual``.
 
         Examples
         --------

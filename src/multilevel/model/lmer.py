@@ -8,8 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from multilevel.engine.control import LmerControl
-from multilevel.engine.fit import fit_products
-from multilevel.engine.products import cross_products_of
+from multilevel.engine.fit import fit_of_design
 from multilevel.errors import DataError
 from multilevel.formula.build import build_design
 from multilevel.formula.design import Design
@@ -44,6 +43,7 @@ def lmer(
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
     control: LmerControl | None = None,
+    residual: Any = None,
 ) -> LinearMixedModel:
     """Fit a linear mixed-effects model.
 
@@ -51,7 +51,11 @@ def lmer(
     ----------
     formula : str or Formula
         As in R's lme4: ``"y ~ x + (1 + x | group)"``. Random terms may be ``(1 | g)``, ``(x | g)``, ``(0 + x | g)``, ``(x || g)``
-        (uncorrelated), ``(1 | a/b)`` (b within a), ``(1 | a:b)``, with several terms and factors left of a bar.
+        (uncorrelated), ``(1 | a/b)`` (b within a), ``(1 | a:b)``, with several terms and factors left of a bar. A covariance
+        structure is written as in lme4 2.0 and glmmTMB: ``diag(x | g)`` and ``homdiag(x | g)`` (no correlations), ``cs(x | g)`` and
+        ``homcs(x | g)`` (compound symmetry), and over the levels of a factor, taken as equally spaced, ``ar1(0 + time | g)`` and
+        ``hetar1(…)`` (first-order autoregression), ``toep(0 + time | g)`` and ``homtoep(…)`` (a correlation for each lag); ``hom``
+        structures and ``ar1`` have one variance for all columns.
     data : data frame
         A pandas, polars or pyarrow table, or a mapping of columns.
     reml : bool, default True
@@ -68,6 +72,9 @@ def lmer(
         for them in `fitted` and `residuals`, or raise `DataError`.
     control : LmerControl, optional
         The optimiser and its options.
+    residual : VarIdent or ResidualCorrelation or list of these, optional
+        How residual variances differ (`var_ident`) and how residuals are correlated (`cor_ar1`, `cor_car1`); σ is then the
+        residual standard deviation of the first stratum. By default residuals are independent with variance σ²/wᵢ.
 
     Returns
     -------
@@ -108,9 +115,16 @@ def lmer(
         offset=offset,
         contrasts=None if contrasts is None else dict(contrasts),
         na_action=na_action,
+        residual=residual,
     )
     check_design(design, chosen)
-    arguments = {"weights": weights, "offset": offset, "contrasts": contrasts, "na_action": na_action}
+    arguments = {
+        "weights": weights,
+        "offset": offset,
+        "contrasts": contrasts,
+        "na_action": na_action,
+        "residual": residual,
+    }
     return fit_design(design, reml, chosen, FitSource(data, MappingProxyType(arguments)))
 
 
@@ -146,7 +160,7 @@ def check_design(design: Design, control: LmerControl) -> None:
 
 def fit_design(design: Design, reml: bool, control: LmerControl, source: FitSource) -> LinearMixedModel:
     """Fit a design and wrap the result."""
-    engine = fit_products(cross_products_of(design), reml, control)
+    engine = fit_of_design(design, reml, control)
     for array in (engine.theta, engine.beta, engine.unscaled_vcov):
         array.flags.writeable = False
     return LinearMixedModel(design, engine, reml, control, source)

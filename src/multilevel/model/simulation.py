@@ -7,7 +7,9 @@ reach the rows through the grouping factors' codes, so that no Z is formed.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -17,6 +19,7 @@ from multilevel.data.levels import Levels
 from multilevel.engine.accumulate import linear_predictor, parent_levels
 from multilevel.errors import ControlError
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
+from multilevel.model.residual_structure import correlate, relative_deviations
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -77,11 +80,14 @@ class GaussianSource:
         Standard deviation of the residual of each row, shape (n,).
     terms
         For each random term where its effects go and their factor σλ; none where the random effects are held fixed.
+    correlate
+        Gives independent numbers, a row for each response, the correlations of the residuals; None where there are none.
     """
 
     mean: FloatArray
     error: FloatArray
     terms: tuple[tuple[_Rows, FloatArray], ...]
+    correlate: Callable[[FloatArray], FloatArray] | None = None
 
     @property
     def numbers_per_response(self) -> int:
@@ -92,7 +98,8 @@ class GaussianSource:
         """Return `count` responses."""
         spherical = rng.standard_normal((count, self.numbers_per_response))
         at = self.numbers_per_response - self.mean.size
-        result = spherical[:, at:] * self.error
+        errors = spherical[:, at:]
+        result = (errors if self.correlate is None else self.correlate(np.ascontiguousarray(errors))) * self.error
         result += self.mean
         first = 0
         for rows, factor in self.terms:
@@ -142,10 +149,6 @@ class ResampledSource:
         return result
 
 
-def _error_scale(design: Design) -> FloatArray:
-    return np.ones(design.nobs) if design.weights is None else 1.0 / np.sqrt(design.weights)
-
-
 def marginal_mean(fit: LinearMixedModel) -> FloatArray:
     """Return Xβ and the offset of every row."""
     design = fit._design
@@ -158,12 +161,14 @@ def marginal_mean(fit: LinearMixedModel) -> FloatArray:
 def gaussian_source(fit: LinearMixedModel, *, conditional: bool = False) -> GaussianSource:
     """Return the model's own distribution, with new random effects or (conditional) the modes in place."""
     design = fit._design
-    error = fit.sigma * _error_scale(design)
+    error = fit.sigma * relative_deviations(fit)
+    residual = design.residual
+    correlated = partial(correlate, fit) if residual is not None and residual.kind is not None else None
     if conditional:
-        return GaussianSource(fit._fitted_values, error, ())
+        return GaussianSource(fit._fitted_values, error, (), correlated)
     factors = [fit.sigma * factor for factor in fit._engine.term_factors()]
     terms = tuple((_Rows.of(design, term), factor) for term, factor in zip(fit._terms, factors, strict=True))
-    return GaussianSource(marginal_mean(fit), error, terms)
+    return GaussianSource(marginal_mean(fit), error, terms, correlated)
 
 
 def resampled_source(fit: LinearMixedModel) -> ResampledSource:
@@ -173,6 +178,11 @@ def resampled_source(fit: LinearMixedModel) -> ResampledSource:
     covariance (Carpenter, Goldstein & Rasbash 2003), here the one nearest to no change once both are on the spherical scale.
     """
     design = fit._design
+    if design.residual is not None and design.residual.kind is not None:
+        raise ControlError(
+            "Residuals that are correlated in time cannot be drawn one by one; use the parametric bootstrap or that of whole"
+            " clusters."
+        )
     groups: dict[str, list[int]] = {}
     for t, term in enumerate(fit._terms):
         groups.setdefault(term.factor.name, []).append(t)
@@ -197,7 +207,7 @@ def resampled_source(fit: LinearMixedModel) -> ResampledSource:
     size = math.sqrt(float(np.mean(residuals**2)))
     if size > 0.0:
         residuals *= fit.sigma / size
-    return ResampledSource(marginal_mean(fit), residuals, _error_scale(design), tuple(sources))
+    return ResampledSource(marginal_mean(fit), residuals, relative_deviations(fit), tuple(sources))
 
 
 def _reflate(modes: FloatArray, factor: FloatArray) -> FloatArray:
@@ -319,6 +329,7 @@ class ClusterDesigns:
             columns=columns,
             random=tuple(replace(term, factor=factors[term.factor.name]) for term in design.random),
             weights=None if design.weights is None else design.weights[rows],
+            residual=None if design.residual is None else design.residual.take(rows, copy),
             offset=None if design.offset is None else design.offset[rows],
             n_rows=len(rows),
             kept=None,

@@ -16,7 +16,7 @@ from multilevel.report.text import (
     data_line,
     residual_table,
 )
-from multilevel.report.variance_table import variance_table
+from multilevel.report.variance_table import residual_structure_table, variance_table
 
 if TYPE_CHECKING:
     from multilevel.report.summary import Summary
@@ -51,6 +51,8 @@ def _tables(summary: Summary) -> list[tuple[Table, str]]:
         (residual_table(summary), ""),
         (variance_table(summary.components, digits=DIGITS), " ".join(data_line(summary.nobs, summary.ngroups).split())),
     ]
+    if summary.residual_structure is not None:
+        found.append((residual_structure_table(summary.residual_structure), ""))
     if len(summary.coefficients):
         found.append((fixed, STARS_LEGEND if starred else ""))
     if summary.show_correlation and len(summary.coefficients) > 1:

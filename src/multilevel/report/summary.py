@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.model.fitted import LinearMixedModel
+    from multilevel.model.residual_structure import ResidualStructure
 
 MAX_CORRELATIONS = 12
 """With more fixed effects than this their correlations are not shown unless asked for."""
@@ -108,6 +109,8 @@ class Summary:
         How the fit ended.
     df_method : str
         How the degrees of freedom were found.
+    residual_structure : ResidualStructure or None
+        Residual variances by stratum and the correlation of residuals.
 
     Examples
     --------
@@ -138,6 +141,7 @@ class Summary:
     singular: bool
     convergence: Certificate
     df_method: str = "satterthwaite"
+    residual_structure: ResidualStructure | None = None
 
     @property
     def title(self) -> str:
@@ -203,8 +207,8 @@ class Summary:
             ``ngroups``, ``fixed_effects`` (a list with ``term``, ``estimate``, ``std_error``, ``df``, ``statistic``,
             ``p_value``), ``df_method``, ``correlation`` (``names`` and ``values``), ``random_effects`` (a list of terms with
             ``group``, ``names``, ``variances``, ``standard_deviations``, ``covariance``, ``correlation``, the last None where
-            there is none), ``sigma``, ``theta``, ``scaled_residuals``, ``dropped``, ``weights``, ``offset``, ``singular``,
-            ``convergence`` and ``notes``.
+            there is none), ``sigma``, ``theta``, ``residual_structure`` (None where residuals are independent),
+            ``scaled_residuals``, ``dropped``, ``weights``, ``offset``, ``singular``, ``convergence`` and ``notes``.
         """
         ending = self.convergence
         effects = self.coefficients.reset_index(names="term").to_dict(orient="records")
@@ -233,6 +237,7 @@ class Summary:
             ],
             "sigma": _plain(self.components.sigma),
             "theta": _plain(self.theta.to_dict()),
+            "residual_structure": _plain_structure(self.residual_structure),
             "scaled_residuals": dict(
                 zip(("min", "q1", "median", "q3", "max"), _plain(self.scaled_residuals.to_numpy()), strict=True)
             ),
@@ -323,6 +328,7 @@ def summarise(
             ending.expected_decrease,
         ),
         df_method=ddf if vcov == "model" else vcov,
+        residual_structure=fit.residual_structure,
     )
 
 
@@ -368,6 +374,21 @@ def _ending(ending: Certificate) -> str:
     if ending.converged:
         return f"Converged ({ending.optimizer}, {evaluations}): {facts}"
     return f"NOT CONVERGED ({ending.optimizer}, {evaluations}; {ending.message}): {facts}"
+
+
+def _plain_structure(structure: ResidualStructure | None) -> dict[str, Any] | None:
+    """Return a residual structure as JSON has it."""
+    if structure is None:
+        return None
+    return {
+        "by": structure.by,
+        "levels": list(structure.levels),
+        "standard_deviations": _plain(structure.standard_deviations),
+        "correlation": structure.kind,
+        "time": structure.time,
+        "within": structure.within,
+        "rho": _plain(structure.rho),
+    }
 
 
 def _plain(value: Any) -> Any:

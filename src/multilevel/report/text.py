@@ -21,7 +21,7 @@ from multilevel.report.numbers import (
     stars,
 )
 from multilevel.report.tables import TEXT_WIDTH, Table
-from multilevel.report.variance_table import variance_table
+from multilevel.report.variance_table import residual_structure_table, variance_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +45,8 @@ def summary_text(summary: Summary) -> str:
         f"Random effects:\n{variance_table(summary.components, digits=DIGITS)}\n"
         f"{data_line(summary.nobs, summary.ngroups)}",
     ]
+    if summary.residual_structure is not None:
+        parts.append(f"Residual structure:\n{residual_structure_table(summary.residual_structure).to_text()}")
     if len(summary.coefficients):
         table, starred = coefficient_cells(summary.coefficients)
         legend = f"\n---\n{STARS_LEGEND}" if starred else ""
@@ -72,6 +74,9 @@ def short_text(fit: LinearMixedModel) -> str:
         variance_table(fit.varcorr(), variances=False, digits=DIGITS).to_text(),
         data_line(fit.nobs, fit.ngroups),
     ]
+    structure = fit.residual_structure
+    if structure is not None:
+        lines += ["Residual structure:", residual_structure_table(structure).to_text()]
     fixed = fit.fixef
     if len(fixed):
         lines += [

@@ -10,6 +10,7 @@ from multilevel.report.numbers import format_correlations, format_values
 from multilevel.report.tables import Table
 
 if TYPE_CHECKING:
+    from multilevel.model.residual_structure import ResidualStructure
     from multilevel.model.variance_components import TermVariance, VarianceComponents
 
 
@@ -50,6 +51,33 @@ def variance_table(components: VarianceComponents, variances: bool = True, digit
     heads = ("Groups", "Name", *(("Variance",) if variances else ()), "Std.Dev.")
     heads += ("Corr", *[""] * (n_correlations - 1)) if n_correlations else ()
     return Table("Random effects", heads, tuple(rows), labels=2, left=True, indent=" ")
+
+
+STRUCTURE_WORDS = {"ar1": "AR(1)", "car1": "Continuous AR(1)"}
+"""What the kinds of residual correlation are called."""
+
+
+def residual_structure_table(structure: ResidualStructure, digits: int = 4) -> Table:
+    """Lay out a residual structure: the standard deviation of each stratum and its ratio to the first, and the correlation."""
+    rows: list[tuple[str, ...]] = []
+    correlated = structure.kind is not None
+    if structure.by is not None:
+        deviations = format_values([float(value) for value in structure.standard_deviations], digits)
+        ratios = structure.standard_deviations / structure.standard_deviations[0]
+        texts = format_values([float(value) for value in ratios], digits)
+        for i, (level, own, ratio) in enumerate(zip(structure.levels, deviations, texts, strict=True)):
+            rows.append(("" if i else structure.by, level, own, ratio, *[""] * correlated))
+    if structure.kind is not None and structure.rho is not None:
+        label = STRUCTURE_WORDS[structure.kind] + (f" over {structure.time}" if structure.time else "")
+        blank = [""] * (2 if structure.by is not None else 0)
+        rows.append((label, f"within {structure.within}", *blank, f"{structure.rho:.{digits}f}"))
+    heads = (
+        "Residuals",
+        "",
+        *(("Std.Dev.", "Ratio") if structure.by is not None else ()),
+        *(("Corr",) if correlated else ()),
+    )
+    return Table("Residual structure", heads, tuple(rows), labels=2, left=True, indent=" ")
 
 
 def _labels(groups: list[str]) -> list[str]:
