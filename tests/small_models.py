@@ -12,7 +12,7 @@ from multilevel.engine.objective import Objective
 from multilevel.engine.plan import Plan
 from multilevel.engine.products import cross_products_of
 from multilevel.engine.structures import PATTERNED
-from multilevel.formula.design import Design, GroupingFactor, RandomTerm
+from multilevel.formula.design import Design, GroupingFactor, LevelRelation, RandomTerm
 from multilevel.formula.grammar import parse_formula
 
 FORMULA = parse_formula("y ~ x + (1 | g)")
@@ -22,6 +22,15 @@ def factor(name: str, codes: np.ndarray) -> GroupingFactor:
     """Return a grouping factor with the levels that occur."""
     levels, places = np.unique(codes, return_inverse=True)
     return GroupingFactor(name, places.astype(np.int32), tuple(map(str, levels)))
+
+
+def related(group: GroupingFactor, seed: int = 3) -> GroupingFactor:
+    """Return a grouping factor with related levels."""
+    half = np.random.default_rng(seed).normal(size=(group.n_levels, group.n_levels + 3))
+    lower = np.linalg.cholesky(half @ half.T / group.n_levels)
+    return GroupingFactor(
+        group.name, group.codes, group.level_set, LevelRelation(lower, (), np.zeros((0, group.n_levels)))
+    )
 
 
 def term(group: GroupingFactor, *columns: int, structure: str = "unstructured") -> RandomTerm:
@@ -104,6 +113,12 @@ STRUCTURES: dict[str, Callable[[Parts], Design]] = {
     "crossed, patterned": lambda m: design(
         m.columns, 2, [term(m.g, 0, 1, 2, structure="hetar1"), term(m.h, 0, 2, structure="homcs"), term(m.g, 2)]
     ),
+    "related": lambda m: design(m.columns, 3, [term(related(m.g), 0, 1)], m.weights),
+    "related, crossed": lambda m: design(
+        m.columns, 2, [term(m.cls, 0, 2), term(related(m.g), 0, 2), term(m.h, 0), term(related(m.sch, 5), 0)], m.weights
+    ),
+    "related, nested": lambda m: design(m.columns, 3, [term(m.cls, 0), term(m.sch, 0, 2), term(related(m.dist), 0)]),
+    "related, no fixed effects": lambda m: design(m.columns, 0, [term(related(m.g), 0), term(related(m.g), 1, 2)]),
     "several terms": lambda m: design(m.columns, 2, [term(m.g, 0), term(m.g, 1, 2), term(m.g, 2)]),
     "nested": lambda m: design(m.columns, 3, [term(m.sch, 0), term(m.cls, 0)]),
     "nested, slopes": lambda m: design(m.columns, 3, [term(m.sch, 0, 2), term(m.cls, 0, 1)], m.weights),
@@ -230,6 +245,11 @@ def term_factors(plan: Plan, theta: np.ndarray) -> list[np.ndarray]:
     return [t.factor_of(theta[place]) for t, place in zip(terms, places, strict=True)]
 
 
+def relation_of(group: GroupingFactor) -> np.ndarray:
+    """Return the factor of the relationship matrix of the levels: the identity where they are independent."""
+    return np.eye(group.n_levels) if group.relation is None else group.relation.lower
+
+
 def indicator_columns(given: Design, t: RandomTerm) -> np.ndarray:
     """Return Z of one term, dense, the columns of a level side by side."""
     k, n = len(t.columns), given.nobs
@@ -243,7 +263,7 @@ def dense_covariance(given: Design, plan: Plan, theta: np.ndarray) -> np.ndarray
     """Return V = ZΨZᵀ + W⁻¹."""
     v = np.diag(np.ones(given.nobs) if given.weights is None else 1.0 / given.weights)
     for t, lam in zip(plan.term_order, term_factors(plan, theta), strict=True):
-        z = indicator_columns(given, given.random[t]) @ np.kron(np.eye(given.random[t].factor.n_levels), lam)
+        z = indicator_columns(given, given.random[t]) @ np.kron(relation_of(given.random[t].factor), lam)
         v += z @ z.T
     return v
 
@@ -266,7 +286,8 @@ def dense(given: Design, plan: Plan, theta: np.ndarray, reml: bool) -> Dense:
     modes, covariances = [], []
     for t, lam in zip(plan.term_order, term_factors(plan, theta), strict=True):
         z, k, levels = indicator_columns(given, given.random[t]), lam.shape[0], given.random[t].factor.n_levels
-        psi = np.kron(np.eye(levels), lam @ lam.T)
+        relation = relation_of(given.random[t].factor)
+        psi = np.kron(relation @ relation.T, lam @ lam.T)
         modes.append((psi @ z.T @ inverse @ residual).reshape(levels, k))
         whole = psi - psi @ z.T @ inverse @ z @ psi
         covariances.append(np.array([whole[j * k : (j + 1) * k, j * k : (j + 1) * k] for j in range(levels)]))

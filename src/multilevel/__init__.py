@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         UnknownColumnError,
     )
     from multilevel.formula.grammar import Formula, find_bars, no_bars, parse_formula
+    from multilevel.formula.relationship import Relationship, relationship
     from multilevel.formula.residual import cor_ar1, cor_car1, var_ident
     from multilevel.inference.anova import anova
     from multilevel.inference.anova_table import AnovaTable
@@ -68,6 +69,7 @@ _HOME = {
     "Profile": "inference.profile",
     "RandomEffects": "model.random_effects",
     "RankDeficiencyWarning": "errors",
+    "Relationship": "formula.relationship",
     "Summary": "report.summary",
     "UnknownColumnError": "errors",
     "VarianceComponents": "model.variance_components",
@@ -87,6 +89,7 @@ _HOME = {
     "parse_formula": "formula.grammar",
     "ranova": "inference.random_terms",
     "profile": "inference.profile",
+    "relationship": "formula.relationship",
     "robust_coefficients": "inference.robust",
     "var_ident": "formula.residual",
 }
@@ -110,6 +113,7 @@ __all__ = [
     "Profile",
     "RandomEffects",
     "RankDeficiencyWarning",
+    "Relationship",
     "Summary",
     "UnknownColumnError",
     "VarianceComponents",
@@ -130,6 +134,7 @@ __all__ = [
     "parse_formula",
     "profile",
     "ranova",
+    "relationship",
     "robust_coefficients",
     "var_ident",
 ]

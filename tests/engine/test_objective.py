@@ -223,6 +223,7 @@ def engine_terms(given_design, objective, phi):
         z = np.zeros((n, block.n_levels * k))
         for c in range(k):
             z[np.arange(n), block.factor.codes * k + c] = values[:, c]
+        z = z @ np.kron(sm.relation_of(block.factor), np.eye(k))
         yield block, z, lam @ lam.T
 
 
@@ -240,6 +241,8 @@ def test_conditional_covariances(name):
             k = block.size
             whole = np.kron(np.eye(block.n_levels), psi)
             whole = whole - whole @ z.T @ inverse @ z @ whole
+            relation = np.kron(sm.relation_of(block.factor), np.eye(k))
+            whole = relation @ whole @ relation.T
             expected = [whole[j * k : (j + 1) * k, j * k : (j + 1) * k] for j in range(block.n_levels)]
             np.testing.assert_allclose(covariances, expected, rtol=0, atol=1e-9)
 

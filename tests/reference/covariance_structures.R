@@ -183,6 +183,63 @@ residual_cases <- unlist(lapply(names(lme_fits), function(name) lapply(c("REML",
   describe_lme(name, m == "REML", lme_fits[[name]](m))
 })), recursive = FALSE)
 
+# ---- relationships between levels ------------------------------------------------------------------------------------------
+
+pedigree <- local({
+  # 60 animals, the first 14 without known parents; additive relationships by the tabular method
+  set.seed(20240613)
+  m <- 60
+  A <- diag(m)
+  for (i in 15:m) {
+    parents <- sample(seq_len(i - 1), 2)
+    A[i, seq_len(i - 1)] <- A[seq_len(i - 1), i] <- rowMeans(A[seq_len(i - 1), parents])
+    A[i, i] <- 1 + A[parents[1], parents[2]] / 2
+  }
+  dimnames(A) <- list(sprintf("a%02d", 1:m), sprintf("a%02d", 1:m))
+  A
+})
+animals <- local({
+  set.seed(20240614)
+  n <- 160
+  d <- data.frame(animal = sample(rownames(pedigree)[-(1:5)], n, TRUE), herd = sample(letters[1:9], n, TRUE))
+  d$x <- round(rnorm(n), 3)
+  L <- t(chol(pedigree))
+  b <- L %*% cbind(1.2 * rnorm(60), 0.6 * rnorm(60))
+  rownames(b) <- rownames(pedigree)
+  d$y <- round(3 + 0.5 * d$x + b[d$animal, 1] + b[d$animal, 2] * d$x + rnorm(9)[match(d$herd, letters)] + rnorm(n), 4)
+  d
+})
+
+fit_related <- function(formula, reml) {
+  parts <- lFormula(formula, animals, REML = reml, control = lmerControl(check.nobs.vs.nRE = "ignore"))
+  levels <- levels(parts$reTrms$flist$animal)
+  L <- t(chol(pedigree[levels, levels]))
+  Z <- parts$reTrms$Zt
+  at <- which(names(parts$reTrms$cnms) == "animal")
+  k <- length(parts$reTrms$cnms[[at]])
+  rows <- parts$reTrms$Gp[at] + seq_len(k * length(levels))
+  Z[rows, ] <- kronecker(t(L), diag(k)) %*% Z[rows, ]
+  parts$reTrms$Zt <- Matrix::drop0(as(Z, "CsparseMatrix"))
+  # new places for the numbers of Lambda, and a devfun that sees the new Z
+  devfun <- do.call(mkLmerDevfun, parts)
+  best <- NULL
+  for (round in 1:4) {
+    start <- if (is.null(best)) parts$reTrms$theta else best$par
+    best <- nloptwrap(start, devfun, lower = parts$reTrms$lower, upper = rep(Inf, length(start)),
+                      control = list(xtol_abs = 1e-12, ftol_abs = 1e-14, maxeval = 1e5))
+  }
+  devfun(best$par)
+  fit <- mkMerMod(environment(devfun), list(par = best$par, fval = best$fval, conv = 0, feval = 1), parts$reTrms, parts$fr)
+  modes <- L %*% matrix(getME(fit, "b")[rows], ncol = k, byrow = TRUE)
+  list(formula = deparse1(formula), reml = reml, criterion = -2 * as.numeric(logLik(fit)), theta = I(as.numeric(best$par)),
+       beta = I(as.numeric(fixef(fit))), std_error = I(as.numeric(sqrt(diag(as.matrix(vcov(fit)))))), sigma = sigma(fit),
+       levels = I(levels), modes = unname(modes))
+}
+related_cases <- unlist(lapply(
+  list(y ~ x + (1 | animal), y ~ x + (1 | animal) + (1 | herd), y ~ x + (1 + x | animal) + (1 | herd)),
+  function(formula) lapply(c(TRUE, FALSE), function(reml) fit_related(formula, reml))
+), recursive = FALSE)
+
 # ---- write -----------------------------------------------------------------------------------------------------------------
 
 out <- list(
@@ -190,8 +247,9 @@ out <- list(
   data = list(
     repeated = as.list(repeated[c("subject", "time", "rep", "x", "y")]),
     series = as.list(series[c("subject", "step", "arm", "clock", "w", "y")]),
-    ovary = as.list(ovary), orthodont = as.list(orthodont)
+    ovary = as.list(ovary), orthodont = as.list(orthodont), animals = as.list(animals)
   ),
-  random = random_cases, glmmTMB = tmb_cases, residual = residual_cases
+  random = random_cases, glmmTMB = tmb_cases, residual = residual_cases,
+  pedigree = list(labels = rownames(pedigree), matrix = unname(pedigree)), related = related_cases
 )
 write_json(out, commandArgs(TRUE)[1], auto_unbox = TRUE, digits = NA)

@@ -122,8 +122,8 @@ def constrain(products: CrossProducts, contrast: FloatArray) -> ConstrainedProdu
             position_parts.append(new)
             filled += new.size
     new_layout = layout._replace(
-        indptr=np.concatenate(indptr_parts),
-        column=np.concatenate(column_parts),
+        indptr=np.concatenate([np.empty(0, np.int64), *indptr_parts]),
+        column=np.concatenate([np.empty(0, np.int32), *column_parts]),
         index_at=np.concatenate([[0], np.cumsum([c.size for c in column_parts])])[:-1].astype(np.int64),
         values_at=values_at,
         position=np.concatenate(position_parts) if position_parts else position,
@@ -133,15 +133,15 @@ def constrain(products: CrossProducts, contrast: FloatArray) -> ConstrainedProdu
         products,
         fixed=scaling,
         layout=new_layout,
-        values=np.concatenate(parts),
+        values=np.concatenate([np.empty(0), *parts]),
         dense=np.ascontiguousarray(moved[np.ix_(others, others)]),
     )
     return ConstrainedProducts(
         base,
-        np.concatenate(slopes),
+        np.concatenate([np.empty(0), *slopes]),
         moved[others, q],
         float(moved[q, q]),
-        np.concatenate(places).astype(np.int64),
+        np.concatenate([np.empty(0), *places]).astype(np.int64),
         basis,
         direction,
     )

@@ -20,7 +20,7 @@ from multilevel.engine.newton import (
     minimise,
 )
 from multilevel.engine.objective import Criterion, LocalModel, Objective
-from multilevel.engine.products import CrossProducts, cross_products_of
+from multilevel.engine.products import CrossProducts, cross_products_of, relate_rows
 from multilevel.engine.residual_objective import ResidualObjective
 from multilevel.engine.solutions import chain_scores
 from multilevel.engine.start import starting_values
@@ -215,6 +215,8 @@ class EngineFit:
         for term in plan.parameters.terms:
             block = plan.blocks[term.block]
             values = products.rows_of(term.block, effects, dense)
+            if block.factor.relation is not None:
+                values = relate_rows(block.factor.relation.lower, values, block.size, transpose=False)
             own = values.reshape(block.n_levels, block.size)[:, term.offset : term.offset + term.structure.size]
             found.append(own @ term.to_user.T / products.response_scale)
         return found

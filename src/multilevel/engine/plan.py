@@ -89,11 +89,20 @@ class Plan:
 
 
 def _chain(factors: list[GroupingFactor], first: int) -> tuple[list[int], dict[tuple[int, int], IntArray]]:
-    """Return the chain that begins with one factor, and the parents of its levels."""
+    """Return the chain that begins with one factor, and the parents of its levels.
+
+    Factors whose levels are related to one another cannot be in it: their block is not block diagonal.
+    """
+    if factors[first].relation is not None:
+        return [], {}
     chain = [first]
     parents: dict[tuple[int, int], IntArray] = {}
     for other in range(len(factors)):
-        if other == first or factors[other].n_levels > factors[chain[-1]].n_levels:
+        if (
+            other == first
+            or factors[other].relation is not None
+            or factors[other].n_levels > factors[chain[-1]].n_levels
+        ):
             continue
         last = factors[chain[-1]]
         parent = parent_levels(last.codes, last.n_levels, factors[other].codes)

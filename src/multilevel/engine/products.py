@@ -32,6 +32,9 @@ IntArray = npt.NDArray[np.int64]
 DENSE_COPIES = 5
 """Matrices of the dense part's size that are alive at once during a step of the fit."""
 
+LEVELS_AT_ONCE = 500
+"""Levels of the chain whose products with related levels are transformed together."""
+
 SMALL_ENOUGH = 10**9
 """Below this many bytes the machine's memory is not asked for."""
 
@@ -234,7 +237,52 @@ def accumulate_products(
     dense = np.zeros((q + width, q + width))
     total_products(columns, right.places, right.shift, right.scale, weights, dense[q:, q:])
     _dense_blocks(plan, columns, right, weights, dense)
-    return ProductNumbers(dense, *_chain_products(plan, shape, columns, right, weights))
+    diagonal, tail, values = _chain_products(plan, shape, columns, right, weights)
+    if any(block.factor.relation is not None for block in plan.blocks):
+        dense = _relate_dense(plan, dense)
+        for i, pattern in enumerate(shape.patterns):
+            at = int(shape.layout.values_at[i])
+            own = values[at : at + plan.blocks[i].size * int(pattern.indptr[-1])]
+            _relate_values(plan, plan.blocks[i].size, pattern, own)
+    return ProductNumbers(dense, diagonal, tail, values)
+
+
+def relate_rows(lower: FloatArray, rows: FloatArray, size: int, *, transpose: bool) -> FloatArray:
+    """Return (L ⊗ I)x, or (Lᵀ ⊗ I)x, of the columns of x, whose rows are levels with `size` numbers each."""
+    factor = lower.T if transpose else lower
+    result: FloatArray = np.dot(factor, rows.reshape(lower.shape[0], -1)).reshape(rows.shape)
+    assert rows.shape[0] == size * lower.shape[0]
+    return result
+
+
+def _relate_dense(plan: Plan, dense: FloatArray) -> FloatArray:
+    """Return the dense products with random effects b = (L ⊗ I)b* of related levels replaced by the independent b*."""
+    whole = np.tril(dense)
+    whole = whole + np.tril(whole, -1).T
+    for block, offset in zip(plan.blocks[plan.depth :], plan.dense_offsets(), strict=True):
+        if block.factor.relation is None:
+            continue
+        inside = slice(offset, offset + block.size * block.n_levels)
+        lower = block.factor.relation.lower
+        whole[inside] = relate_rows(lower, whole[inside], block.size, transpose=True)
+        whole[:, inside] = relate_rows(lower, np.ascontiguousarray(whole[:, inside].T), block.size, transpose=True).T
+    return whole
+
+
+def _relate_values(plan: Plan, k: int, pattern: _Pattern, values: FloatArray) -> None:
+    """Do the same for the products of one chain block with the dense ones; its levels all meet all related levels."""
+    counts = np.diff(pattern.indptr)
+    starts = (k * pattern.indptr[:-1])[:, None] + np.arange(k) * counts[:, None]
+    for block, within in zip(plan.blocks[plan.depth :], pattern.within[:-1], strict=True):
+        if block.factor.relation is None:
+            continue
+        columns = np.arange(block.size * block.n_levels)
+        for first in range(0, counts.size, LEVELS_AT_ONCE):
+            part = slice(first, first + LEVELS_AT_ONCE)
+            at = ((starts + within[:, None])[part].ravel()[:, None] + columns).ravel()
+            rows = values[at].reshape(-1, columns.size)
+            moved = relate_rows(block.factor.relation.lower, np.ascontiguousarray(rows.T), block.size, transpose=True)
+            values[at] = moved.T.ravel()
 
 
 def _response_scaling(moments: ColumnMoments, fixed: ColumnScaling) -> tuple[float, float]:
@@ -331,9 +379,9 @@ def product_shape(plan: Plan, width: int) -> ProductShape:
         diagonal_at,
         tail_at,
         indptr_at,
-        np.concatenate([p.indptr for p in patterns]),
+        np.concatenate([np.empty(0, np.int64), *(p.indptr for p in patterns)]),
         index_at,
-        np.concatenate([p.index for p in patterns]),
+        np.concatenate([np.empty(0, np.int32), *(p.index for p in patterns)]),
         values_at,
         ahead_column,
         parent_at,
@@ -400,7 +448,12 @@ def _pattern(plan: Plan, block: Block, width: int, q: int) -> _Pattern:
     counts = np.zeros(n_levels, dtype=np.int64)
     dense = plan.blocks[plan.depth :]
     for other in dense:
-        found = shared_levels(start, order, other.factor.codes, other.n_levels)
+        if other.factor.relation is None:
+            found = shared_levels(start, order, other.factor.codes, other.n_levels)
+        else:
+            # A level meets all levels that are related to one it meets.
+            every = np.arange(other.n_levels, dtype=np.int32)
+            found = np.arange(n_levels + 1, dtype=np.int64) * other.n_levels, np.tile(every, n_levels)
         pairs.append(found)
         within.append(counts.copy())
         counts += np.diff(found[0]) * other.size

@@ -9,6 +9,7 @@ from scipy.linalg.lapack import dtrtrs
 
 from multilevel.engine.dense_kernels import congruence, mirror_lower
 from multilevel.engine.factor import BlockedFactor, dense_inverse
+from multilevel.engine.products import relate_rows
 from multilevel.engine.sensitivity_kernels import sensitivities
 from multilevel.engine.solution_kernels import back_substitute, eliminate_columns, multiply
 
@@ -96,9 +97,21 @@ def conditional_covariances(factor: BlockedFactor) -> list[FloatArray]:
             found.append(bars[0][at : at + levels * k * k].reshape(levels, k, k))
         else:
             at = offsets[i - plan.depth]
+            if block.factor.relation is not None:
+                found.append(_related_covariances(block.factor.relation.lower, bar_dense[at:, at:], k))
+                continue
             rows_of_level = at + np.arange(levels)[:, None, None] * k + np.arange(k)[:, None]
             found.append(bar_dense[rows_of_level, rows_of_level.transpose(0, 2, 1)])
     return found
+
+
+def _related_covariances(lower: FloatArray, independent: FloatArray, k: int) -> FloatArray:
+    """Return the diagonal blocks of (L ⊗ I)Σ(L ⊗ I)ᵀ for the first levels of a matrix."""
+    levels = lower.shape[0]
+    whole = np.ascontiguousarray(independent[: levels * k, : levels * k])
+    left = relate_rows(lower, whole, k, transpose=False).reshape(levels, k, levels, k)
+    result: FloatArray = np.einsum("jamb,jm->jab", left, lower)
+    return result
 
 
 def fixed_scores(factor: BlockedFactor) -> tuple[FloatArray, FloatArray]:

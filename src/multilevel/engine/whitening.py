@@ -184,7 +184,10 @@ class WhitenedProducts:
         plan = self._plan
         if which is not None:
             blocks = [
-                replace(b, factor=GroupingFactor(b.factor.name, b.factor.codes[which], b.factor.level_set))
+                replace(
+                    b,
+                    factor=GroupingFactor(b.factor.name, b.factor.codes[which], b.factor.level_set, b.factor.relation),
+                )
                 for b in plan.blocks
             ]
             plan = replace(plan, blocks=tuple(blocks))

@@ -20,6 +20,7 @@ from multilevel.formula.design import Design, GroupingFactor, RandomTerm
 from multilevel.formula.encoder import DesignEncoder, GroupEncoder, RandomEncoder
 from multilevel.formula.grammar import Bar, Formula, parse_formula
 from multilevel.formula.rank import dependent_columns
+from multilevel.formula.relationship import Relationship, related_factor, relationships
 from multilevel.formula.residual import residual_design
 from multilevel.formula.structured import ORDERED
 from multilevel.formula.syntax import Name, Node
@@ -38,6 +39,7 @@ def build_design(
     contrasts: Mapping[str, Any] | None = None,
     na_action: str = "omit",
     residual: Any = None,
+    relationship: Any = None,
 ) -> Design:
     """Make the design of a mixed model.
 
@@ -61,6 +63,8 @@ def build_design(
         (they differ in what residuals look like later), ``"fail"`` makes them an error.
     residual
         The residual structure: what `var_ident`, `cor_ar1` or `cor_car1` returns, or a list of such.
+    relationship
+        For grouping factors by name, how their levels are related: what `relationship` takes or returns.
 
     Returns
     -------
@@ -83,7 +87,7 @@ def build_design(
     found = evaluate_variables(formula, frame, weights, offset, residual)
     kept = drop_missing(found, na_action)
     check_values(found)
-    return _assemble(formula, frame, found, kept, dict(contrasts or {}), na_action)
+    return _assemble(formula, frame, found, kept, dict(contrasts or {}), na_action, relationships(relationship))
 
 
 def _check_complete(formula: Formula) -> None:
@@ -103,12 +107,19 @@ def _assemble(
     kept: BoolArray | None,
     contrasts: dict[str, Any],
     na_action: str,
+    related: dict[str, Relationship],
 ) -> Design:
     _check_contrasts(formula, found, frame, contrasts)
     coding = Coding(found.variables, contrasts)
     fixed = coding.code(formula.term_list, fixed=True)
     bar_columns = [coding.code(bar.term_list, fixed=False) for bar in formula.plain_bars]
     groups = {name: _group(found, name, members) for name, members in found.group_members.items()}
+    for name, known in related.items():
+        if name not in groups:
+            raise DataError(
+                f"relationship names {name!r}, which is no grouping factor of the model; there are {', '.join(groups)}."
+            )
+        groups[name] = related_factor(groups[name], known)
     columns, positions, dropped = _columns(found, coding, fixed, bar_columns)
     left = tuple(column for j, column in enumerate(fixed) if j not in set(dropped))
     if dropped:

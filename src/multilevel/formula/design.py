@@ -19,6 +19,25 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelRelation:
+    """How the levels of a grouping factor are related.
+
+    Attributes
+    ----------
+    lower
+        Lower Cholesky factor of the relationship matrix of the levels in the data.
+    others
+        Levels of the matrix without rows in the data.
+    across
+        The relationships of these with the levels in the data, a row for each.
+    """
+
+    lower: FloatArray
+    others: tuple[str, ...]
+    across: FloatArray
+
+
 @dataclass(frozen=True, slots=True, init=False, eq=False)
 class GroupingFactor:
     """A grouping factor as it stands in the rows of a design.
@@ -31,16 +50,22 @@ class GroupingFactor:
         For each row, the position of its level (0-based, ``int32``).
     levels
         The levels in R's order; unused levels are not among them. Their text may be written out later.
+    relation
+        How the levels are related, or None where their random effects are independent.
     """
 
     name: str
     codes: IntArray
     level_set: Levels
+    relation: LevelRelation | None
 
-    def __init__(self, name: str, codes: IntArray, levels: Levels | Sequence[str]) -> None:
+    def __init__(
+        self, name: str, codes: IntArray, levels: Levels | Sequence[str], relation: LevelRelation | None = None
+    ) -> None:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "codes", codes)
         object.__setattr__(self, "level_set", levels if isinstance(levels, Levels) else Levels(tuple(levels)))
+        object.__setattr__(self, "relation", relation)
 
     @property
     def n_levels(self) -> int:

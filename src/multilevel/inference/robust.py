@@ -73,6 +73,9 @@ def clusters_of(fit: LinearMixedModel, cluster: Any = None) -> Clusters:
     """
     design = fit._design
     factors = {term.factor.name: term.factor for term in design.random}
+    for name, factor in factors.items():
+        if factor.relation is not None:
+            raise DataError(f"The levels of {name!r} are related to one another, so that no clusters are independent.")
     if cluster is None:
         for name, factor in sorted(factors.items(), key=lambda item: item[1].n_levels):
             if all(is_nested(other.codes, other.n_levels, factor.codes) for other in factors.values()):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.errors import ControlError
+from multilevel.formula.design import RandomTerm
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -33,19 +34,27 @@ def random_matrix(fit: LinearMixedModel) -> Any:
 
 def relative_factor(fit: LinearMixedModel) -> Any:
     """Return Λ as a sparse block-diagonal array."""
-    from scipy.sparse import block_diag, csc_array
+    from scipy.sparse import block_diag
 
-    blocks = [
-        block_diag([csc_array(factor)] * term.factor.n_levels, format="csc")
-        for term, factor in zip(fit._terms, fit._engine.term_factors(), strict=True)
-    ]
+    blocks = [_levels_factor(term, factor) for term, factor in zip(fit._terms, fit._engine.term_factors(), strict=True)]
     return block_diag(blocks, format="csc")
+
+
+def _levels_factor(term: RandomTerm, factor: FloatArray) -> Any:
+    """Return Λ of one term: λ for every level, or the Kronecker product of the relationship's factor with λ."""
+    from scipy.sparse import block_diag, csc_array, kron
+
+    if term.factor.relation is not None:
+        return csc_array(kron(csc_array(term.factor.relation.lower), csc_array(factor)))
+    return block_diag([csc_array(factor)] * term.factor.n_levels, format="csc")
 
 
 def _spherical(fit: LinearMixedModel) -> FloatArray:
     """Return û with b = Λû: the smallest one, where Λ is singular."""
     parts = []
-    for factor, modes in zip(fit._engine.term_factors(), fit._modes, strict=True):
+    for term, factor, modes in zip(fit._terms, fit._engine.term_factors(), fit._modes, strict=True):
+        if term.factor.relation is not None:
+            modes = np.asarray(np.linalg.solve(term.factor.relation.lower, modes), dtype=np.float64)
         parts.append((modes @ np.linalg.pinv(factor).T).ravel())
     return np.concatenate(parts)
 

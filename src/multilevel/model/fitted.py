@@ -312,6 +312,31 @@ class LinearMixedModel:
         with linear_algebra_threads(factor.dense.shape[0], None):
             return [scale * block for block in conditional_covariances(factor)]
 
+    def relatives(self, group: str) -> pd.DataFrame:
+        """Return the conditional modes of all levels of a relationship matrix, those without rows in the data too.
+
+        The effects of a level without rows have the expectation K₂₁K₁₁⁻¹b given those of the levels with rows (breeding values of
+        animals without records, values of species not observed).
+
+        Parameters
+        ----------
+        group : str
+            The grouping factor.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each level, those in the data first.
+
+        Raises
+        ------
+        DataError
+            The factor's levels have no relationship.
+        """
+        from multilevel.model.random_effects import relatives
+
+        return relatives(self, group)
+
     def coef(self) -> dict[str, pd.DataFrame]:
         """Return the coefficients of every level: fixed effects plus conditional modes, by grouping factor (R's ``coef``)."""
         import pandas as pd

@@ -44,6 +44,7 @@ def lmer(
     na_action: str = "omit",
     control: LmerControl | None = None,
     residual: Any = None,
+    relationship: Mapping[str, Any] | None = None,
 ) -> LinearMixedModel:
     """Fit a linear mixed-effects model.
 
@@ -75,6 +76,11 @@ def lmer(
     residual : VarIdent or ResidualCorrelation or list of these, optional
         How residual variances differ (`var_ident`) and how residuals are correlated (`cor_ar1`, `cor_car1`); σ is then the
         residual standard deviation of the first stratum. By default residuals are independent with variance σ²/wᵢ.
+    relationship : mapping, optional
+        For a grouping factor's name how its levels are related: a symmetric positive definite matrix K as a pandas data frame with
+        the levels as labels, a pair of matrix and labels, or what `relationship` returns. The random effects of the levels then
+        have the covariance K times that of the term. Levels of K without rows do not change the fit (see
+        `LinearMixedModel.relatives`).
 
     Returns
     -------
@@ -116,6 +122,7 @@ def lmer(
         contrasts=None if contrasts is None else dict(contrasts),
         na_action=na_action,
         residual=residual,
+        relationship=relationship,
     )
     check_design(design, chosen)
     arguments = {
@@ -124,6 +131,7 @@ def lmer(
         "contrasts": contrasts,
         "na_action": na_action,
         "residual": residual,
+        "relationship": relationship,
     }
     return fit_design(design, reml, chosen, FitSource(data, MappingProxyType(arguments)))
 
@@ -142,6 +150,8 @@ def check_design(design: Design, control: LmerControl) -> None:
         )
     for term in design.random:
         levels = term.factor.n_levels
+        if term.factor.relation is not None:
+            continue
         if control.check_levels_against_rows == "error" and levels >= n:
             raise DataError(
                 f"The grouping factor {term.factor.name!r} has {levels} levels and there are {n} rows: with as many levels"

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.errors import DataError
+
 if TYPE_CHECKING:
     import pandas as pd
+
+    from multilevel.model.fitted import LinearMixedModel
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -123,3 +127,19 @@ class RandomEffects(Mapping[str, "pd.DataFrame"]):
     def __repr__(self) -> str:
         """Return the frames, one after the other."""
         return "\n\n".join(f"{name}\n{self[name]}" for name in self)
+
+
+def relatives(fit: LinearMixedModel, group: str) -> pd.DataFrame:
+    """Return the conditional modes of all levels of a relationship matrix (see `LinearMixedModel.relatives`)."""
+    import pandas as pd
+
+    factors = {term.factor.name: term.factor for term in fit._design.random}
+    relation = factors[group].relation if group in factors else None
+    if relation is None:
+        known = [name for name, factor in factors.items() if factor.relation is not None]
+        there_are = f"; there is one for {', '.join(known)}" if known else ""
+        raise DataError(f"The model has no relationship matrix for {group!r}{there_are}.")
+    own = fit.ranef()[group]
+    solved = np.linalg.solve(relation.lower.T, np.linalg.solve(relation.lower, own.to_numpy()))
+    others = pd.DataFrame(relation.across @ solved, index=list(relation.others), columns=own.columns)
+    return pd.concat([own, others]) if len(others) else own

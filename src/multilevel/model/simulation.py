@@ -54,11 +54,19 @@ class _Rows:
     codes: IntArray
     places: npt.NDArray[np.int64]
     n_levels: int
+    lower: FloatArray | None
 
     @classmethod
     def of(cls, design: Design, term: RandomTerm) -> _Rows:
         places = np.asarray(term.columns, dtype=np.int64)
-        return cls(design.columns, term.factor.codes, places, term.factor.n_levels)
+        relation = term.factor.relation
+        return cls(
+            design.columns,
+            term.factor.codes,
+            places,
+            term.factor.n_levels,
+            None if relation is None else relation.lower,
+        )
 
     def add(self, effects: FloatArray, out: FloatArray) -> None:
         """Add the contribution of effects (count × levels × k) to responses (count × n)."""
@@ -105,7 +113,10 @@ class GaussianSource:
         for rows, factor in self.terms:
             k = factor.shape[0]
             own = spherical[:, first : first + rows.n_levels * k].reshape(count, rows.n_levels, k)
-            rows.add(np.ascontiguousarray(np.einsum("mjc,rc->mjr", own, factor)), result)
+            effects = np.einsum("mjc,rc->mjr", own, factor)
+            if rows.lower is not None:
+                effects = np.einsum("ij,mjr->mir", rows.lower, effects)
+            rows.add(np.ascontiguousarray(effects), result)
             first += rows.n_levels * k
         return result
 
@@ -183,6 +194,9 @@ def resampled_source(fit: LinearMixedModel) -> ResampledSource:
             "Residuals that are correlated in time cannot be drawn one by one; use the parametric bootstrap or that of whole"
             " clusters."
         )
+    for term in design.random:
+        if term.factor.relation is not None:
+            raise ControlError(_related(term.factor.name))
     groups: dict[str, list[int]] = {}
     for t, term in enumerate(fit._terms):
         groups.setdefault(term.factor.name, []).append(t)
@@ -208,6 +222,10 @@ def resampled_source(fit: LinearMixedModel) -> ResampledSource:
     if size > 0.0:
         residuals *= fit.sigma / size
     return ResampledSource(marginal_mean(fit), residuals, relative_deviations(fit), tuple(sources))
+
+
+def _related(name: str) -> str:
+    return f"The related levels of {name!r} cannot be drawn one by one; use the parametric bootstrap."
 
 
 def _reflate(modes: FloatArray, factor: FloatArray) -> FloatArray:
@@ -316,6 +334,8 @@ class ClusterDesigns:
         factors: dict[str, GroupingFactor] = {}
         for term in design.random:
             old = term.factor
+            if old.relation is not None:
+                raise ControlError(_related(old.name))
             if old.name not in factors:
                 codes = old.codes[rows].astype(np.int64)
                 if self.inside[old.name]:

@@ -62,7 +62,12 @@ def _tables(summary: Summary) -> list[tuple[Table, str]]:
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
     """Return what is said in a line of its own."""
-    facts = [("Formula", summary.formula), ("Weights", summary.weights), ("Offset", summary.offset)]
+    facts = [
+        ("Formula", summary.formula),
+        ("Weights", summary.weights),
+        ("Offset", summary.offset),
+        ("Related", summary.relationship),
+    ]
     if summary.reml:
         name, value = criterion_line(True, summary.criteria, 1).split(": ")
         facts.append((name, value))

@@ -111,6 +111,8 @@ class Summary:
         How the degrees of freedom were found.
     residual_structure : ResidualStructure or None
         Residual variances by stratum and the correlation of residuals.
+    relationship : str or None
+        The grouping factors whose levels are related.
 
     Examples
     --------
@@ -142,6 +144,7 @@ class Summary:
     convergence: Certificate
     df_method: str = "satterthwaite"
     residual_structure: ResidualStructure | None = None
+    relationship: str | None = None
 
     @property
     def title(self) -> str:
@@ -208,7 +211,7 @@ class Summary:
             ``p_value``), ``df_method``, ``correlation`` (``names`` and ``values``), ``random_effects`` (a list of terms with
             ``group``, ``names``, ``variances``, ``standard_deviations``, ``covariance``, ``correlation``, the last None where
             there is none), ``sigma``, ``theta``, ``residual_structure`` (None where residuals are independent),
-            ``scaled_residuals``, ``dropped``, ``weights``, ``offset``, ``singular``, ``convergence`` and ``notes``.
+            ``scaled_residuals``, ``dropped``, ``weights``, ``offset``, ``relationship``, ``singular``, ``convergence`` and ``notes``.
         """
         ending = self.convergence
         effects = self.coefficients.reset_index(names="term").to_dict(orient="records")
@@ -244,6 +247,7 @@ class Summary:
             "dropped": list(self.dropped),
             "weights": self.weights,
             "offset": self.offset,
+            "relationship": self.relationship,
             "singular": self.singular,
             "convergence": {
                 "status": ending.status,
@@ -329,6 +333,7 @@ def summarise(
         ),
         df_method=ddf if vcov == "model" else vcov,
         residual_structure=fit.residual_structure,
+        relationship=related_levels(fit),
     )
 
 
@@ -350,6 +355,17 @@ def given(fit: LinearMixedModel, what: str) -> str | None:
     if value is None:
         return None
     return value if isinstance(value, str) else "one value per row"
+
+
+def related_levels(fit: LinearMixedModel) -> str | None:
+    """Name the grouping factors whose levels are related, and how many of these have no rows."""
+    found = []
+    for term in {term.factor.name: term for term in fit._design.random}.values():
+        relation = term.factor.relation
+        if relation is not None:
+            others = f" and {len(relation.others)} without rows" if relation.others else ""
+            found.append(f"{term.factor.name} ({term.factor.n_levels} levels{others})")
+    return ", ".join(found) or None
 
 
 def problems(left_out: int, missing: Mapping[str, int], dropped: tuple[str, ...], singular: bool) -> tuple[str, ...]:

@@ -39,7 +39,9 @@ _CRITERIA = {"AIC": "aic", "BIC": "bic", "logLik": "loglik", "deviance": "devian
 def summary_text(summary: Summary) -> str:
     """Return the whole summary."""
     parts = [
-        "\n".join([summary.title, *_model_lines(summary.formula, summary.weights, summary.offset)]),
+        "\n".join(
+            [summary.title, *_model_lines(summary.formula, summary.weights, summary.offset, summary.relationship)]
+        ),
         criterion_line(summary.reml, summary.criteria, decimals=1),
         f"Scaled residuals:\n{_named(list(QUANTILE_LABELS), _residual_cells(summary), gap=1)}",
         f"Random effects:\n{variance_table(summary.components, digits=DIGITS)}\n"
@@ -62,13 +64,13 @@ def summary_text(summary: Summary) -> str:
 
 def short_text(fit: LinearMixedModel) -> str:
     """Return a fit in short."""
-    from multilevel.report.summary import fit_title, given, problems
+    from multilevel.report.summary import fit_title, given, problems, related_levels
 
     names = ["reml_criterion"] if fit.reml else list(_CRITERIA.values())
     criteria = {name: float(getattr(fit, name)) for name in names}
     lines = [
         fit_title(fit.reml),
-        *_model_lines(str(fit.formula), given(fit, "weights"), given(fit, "offset")),
+        *_model_lines(str(fit.formula), given(fit, "weights"), given(fit, "offset"), related_levels(fit)),
         criterion_line(fit.reml, criteria, decimals=DIGITS),
         "Random effects:",
         variance_table(fit.varcorr(), variances=False, digits=DIGITS).to_text(),
@@ -144,12 +146,14 @@ def data_line(nobs: int, ngroups: pd.Series[int]) -> str:
     return line if len(line) <= TEXT_WIDTH else f"Number of obs: {nobs}, groups:\n{groups}"
 
 
-def _model_lines(formula: str, weights: str | None, offset: str | None) -> list[str]:
+def _model_lines(formula: str, weights: str | None, offset: str | None, relationship: str | None) -> list[str]:
     lines = [_wrapped(f"Formula: {_kept_together(formula)}").replace(_TIE, " ")]
     if weights:
         lines.append(f"Weights: {weights}")
     if offset:
         lines.append(f" Offset: {offset}")
+    if relationship:
+        lines.append(_wrapped(f"Related: {relationship}"))
     return lines
 
 
