@@ -338,6 +338,19 @@ def test_satterthwaite_takes_residual_parameters_into_account():
     for j in range(2):
         slope = slopes[:, j, j]
         assert found.iloc[j] == pytest.approx(2.0 * vcov(at)[j, j] ** 2 / (slope @ spread @ slope), rel=1e-3)
+    # The same covariance of the parameters gives the intervals of those of the residuals.
+    intervals = fit.confint("wald").loc[list(fit.residual_parameters.index)]
+    reach = 1.959963984540054 * np.sqrt(np.diag(spread)[1:4])
+    for name, value, half, jacobian, link in zip(
+        intervals.index,
+        at[1:4],
+        reach,
+        [1 / at[1], 1 / at[2], 1 / (1 - at[3] ** 2)],
+        [np.log, np.log, np.arctanh],
+        strict=True,
+    ):
+        expected = link(value) + half * jacobian * np.array([-1.0, 1.0])
+        np.testing.assert_allclose(link(intervals.loc[name]), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_simulated_responses_have_the_covariance_of_the_model():

@@ -280,10 +280,10 @@ def _start(products: CrossProducts, control: LmerControl) -> FloatArray:
 def _search(objective: Criterion, start: FloatArray, control: LmerControl) -> Search:
     """Search from the start and, unless the user gave it, from others where there can be several minima; return the lowest."""
     starts = [start]
+    evaluations = 0
     if control.start is None:
         starts += objective.parameters.other_starts(start)
     best: Search | None = None
-    evaluations = 0
     for at in starts:
         if control.optimizer == "newton":
             search = minimise(objective, at, control.tolerance, control.max_evaluations)

@@ -192,11 +192,16 @@ class Patterned:
         return self.from_reported(theta)
 
     def other_starts(self, theta: FloatArray) -> list[FloatArray]:
-        """Return starting values with other correlations: the criterion of a pattern can have several minima."""
+        """Return starting values with other correlations: the criterion of a pattern can have several minima.
+
+        Fewer of them where one scale and one correlation is all there is.
+        """
         if not self.correlated:
             return []
         m, found = self.n_scales, []
-        for guess in (0.0, 0.5, 0.5 * self.family.lowest):
+        simple = self.homogeneous and self.family.n_angles == 1
+        guesses = (0.5,) if simple else (0.0, 0.5, 0.5 * self.family.lowest)
+        for guess in guesses:
             other = theta.copy()
             other[m:] = 0.0
             other[m] = self.family.angles(np.array([guess, *np.zeros(self.family.n_angles - 1)]))[0]

@@ -52,6 +52,9 @@ def wald_interval(
 ) -> pd.DataFrame:
     """Return Wald intervals of the fixed effects; those of the variance parameters are NaN, as in lme4.
 
+    Parameters of a residual structure have intervals on the scale on which they are not bounded (logarithms of ratios, the inverse
+    hyperbolic tangent or the logit of ρ), as nlme's ``intervals`` has them.
+
     Parameters
     ----------
     fit : LinearMixedModel
@@ -84,11 +87,42 @@ def wald_interval(
     check_level(level)
     beta: FloatArray = np.asarray(fit.fixef, dtype=np.float64)
     names = [*variance_parameter_names(fit), "sigma"]
-    numbers = np.full((len(names) + beta.size, 2), np.nan)
+    residual = residual_interval(fit, level)
+    numbers = np.vstack([np.full((len(names), 2), np.nan), residual, np.full((beta.size, 2), np.nan)])
+    names += list(residual.index)
     if beta.size:
         table = t_table(inference_basis(fit, ddf, vcov=vcov, cluster=cluster), np.eye(beta.size), beta, beta, level)
         numbers[len(names) :] = table[["conf_low", "conf_high"]].to_numpy()
     return pd.DataFrame(numbers, index=[*names, *fit.fixef.index], columns=["conf_low", "conf_high"])
+
+
+def residual_interval(fit: LinearMixedModel, level: float = 0.95) -> pd.DataFrame:
+    """Return Wald intervals of the parameters of a residual structure from the Hessian of the criterion.
+
+    Parameters
+    ----------
+    fit : LinearMixedModel
+        The fitted model.
+    level : float
+        Confidence level.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``conf_low`` and ``conf_high`` by parameter; empty where residuals are independent.
+    """
+    import pandas as pd
+    from scipy.special import ndtri
+
+    check_level(level)
+    found, names = fit._engine.residual, list(fit.residual_parameters.index)
+    numbers = np.empty((len(names), 2))
+    if found is not None:
+        covariance = 2.0 * np.linalg.pinv(fit.convergence.hessian, rcond=1e-10, hermitian=True)
+        reach = float(ndtri(0.5 + level / 2)) * np.sqrt(np.diag(covariance)[-found.delta.size :])
+        for side, sign in enumerate((-1.0, 1.0)):
+            numbers[:, side] = found.model.natural(found.delta + sign * reach)
+    return pd.DataFrame(numbers, index=names, columns=["conf_low", "conf_high"])
 
 
 def confint(
@@ -143,7 +177,7 @@ def confint(
         table = bootstrap(fit, **options).confint(level, interval)
         if options.get("statistic") is not None:
             return table
-        return table.loc[[*variance_parameter_names(fit), "sigma", *fit.fixef.index]]
+        return table.loc[[*variance_parameter_names(fit), "sigma", *fit.residual_parameters.index, *fit.fixef.index]]
     if options:
         raise ControlError(f"The method {method!r} has no options {', '.join(options)}.")
     if method == "wald":

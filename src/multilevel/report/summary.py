@@ -211,7 +211,8 @@ class Summary:
             ``p_value``), ``df_method``, ``correlation`` (``names`` and ``values``), ``random_effects`` (a list of terms with
             ``group``, ``names``, ``variances``, ``standard_deviations``, ``covariance``, ``correlation``, the last None where
             there is none), ``sigma``, ``theta``, ``residual_structure`` (None where residuals are independent),
-            ``scaled_residuals``, ``dropped``, ``weights``, ``offset``, ``relationship``, ``singular``, ``convergence`` and ``notes``.
+            ``scaled_residuals``, ``dropped``, ``weights``, ``offset``, ``relationship``, ``singular``, ``convergence`` and
+            ``notes``.
         """
         ending = self.convergence
         effects = self.coefficients.reset_index(names="term").to_dict(orient="records")
