@@ -379,6 +379,7 @@ def test_new_fits_keep_the_structure():
     assert fit.update(residual=None).residual_structure is None
     table = ml.anova(ml_fit.update(residual=None), ml_fit)
     assert table.to_frame()["df"].iloc[1] == 3
+    assert "; residuals: variance by arm, AR(1) over step within subject" in str(table)
     assert fit.n_parameters - fit.update(residual=ml.var_ident("arm")).n_parameters == 1
     reduced = ml.drop1(ml_fit)
     assert reduced.to_frame().index[-1] == "step"

@@ -11,6 +11,7 @@ import numpy as np
 from multilevel.errors import ControlError, DataError
 from multilevel.formula.syntax import Name
 from multilevel.inference.anova_table import AnovaTable
+from multilevel.model.residual_structure import residual_note
 
 if TYPE_CHECKING:
     from multilevel.formula.design import Design
@@ -91,7 +92,7 @@ def compare_models(fits: Sequence[LinearMixedModel], *, refit: bool) -> AnovaTab
         below = fit
     labels = [f"model {i + 1}" for i in order]
     frame = pd.DataFrame(rows, columns=list(HEADS), index=labels)
-    models_by_label = {f"model {i + 1}": str(fits[i].formula) for i in order}
+    models_by_label = {f"model {i + 1}": f"{fits[i].formula}{residual_note(fits[i])}" for i in order}
     return AnovaTable("Likelihood-ratio tests", models_by_label, note, HEADS, frame)
 
 

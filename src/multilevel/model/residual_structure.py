@@ -119,3 +119,17 @@ def correlate(fit: LinearMixedModel, independent: FloatArray) -> FloatArray:
         own = found.model.design
         correlate_rows(own.sequence, own.previous, found.model.links(found.delta, own.gap)[0], independent)
     return independent
+
+
+def residual_note(fit: LinearMixedModel) -> str:
+    """Return what distinguishes a model's residuals, in a few words after its formula; empty where they are independent."""
+    own = fit._design.residual
+    if own is None:
+        return ""
+    found = []
+    if own.stratum_name is not None:
+        found.append(f"variance by {own.stratum_name}")
+    if own.kind is not None:
+        name = "AR(1)" if own.kind == "ar1" else "continuous AR(1)"
+        found.append(f"{name}{f' over {own.time_name}' if own.time_name else ''} within {own.within_name}")
+    return f"; residuals: {', '.join(found)}"
