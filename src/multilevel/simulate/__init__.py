@@ -1,1 +1,0 @@
-"""R's random numbers and simulated designs with known parameters."""
