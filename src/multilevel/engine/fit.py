@@ -194,7 +194,6 @@ def is_singular(objective: Objective, phi: FloatArray, tolerance: float = SINGUL
 
 def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> EngineFit:
     """Minimise the criterion of a design and certify the result; warn where it cannot be certified."""
-    objective = Objective(products, reml)
     parameters = products.plan.parameters
     if control.start is not None:
         if len(control.start) != parameters.n_theta:
@@ -204,6 +203,12 @@ def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> E
         start = parameters.from_user(np.asarray(control.start))
     else:
         start = starting_values(products)
+    return fit_products_from(products, reml, control, start)
+
+
+def fit_products_from(products: CrossProducts, reml: bool, control: LmerControl, start: FloatArray) -> EngineFit:
+    """Minimise the criterion from a given φ, and certify the result."""
+    objective = Objective(products, reml)
     with linear_algebra_threads(products.dense.shape[0], control.threads):
         if control.optimizer == "newton":
             search = minimise(objective, start, control.tolerance, control.max_evaluations)

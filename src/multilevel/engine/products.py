@@ -136,7 +136,8 @@ class CrossProducts:
 def engine_columns(design: Design) -> FloatArray:
     """Return the design's columns with the offset taken off the response."""
     if design.offset is None:
-        return design.columns
+        # A design that was saved without its rows says so here.
+        return np.asarray(design.columns)
     columns = design.columns.copy(order="F")
     columns[:, -1] -= design.offset
     columns.flags.writeable = False

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from multilevel.data.levels import Levels
 from multilevel.engine.accumulate import linear_predictor, parent_levels
-from multilevel.errors import ControlError
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
+from multilevel.model.prediction import training_error_scale
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -90,7 +90,11 @@ class GaussianSource:
 
     def draw(self, rng: np.random.Generator, count: int) -> FloatArray:
         """Return `count` responses."""
-        spherical = rng.standard_normal((count, self.numbers_per_response))
+        return self.responses(rng.standard_normal((count, self.numbers_per_response)))
+
+    def responses(self, spherical: FloatArray) -> FloatArray:
+        """Return the responses made of standard normal numbers, a row each: random effects by term and level, then residuals."""
+        count = len(spherical)
         at = self.numbers_per_response - self.mean.size
         result = spherical[:, at:] * self.error
         result += self.mean
@@ -142,10 +146,6 @@ class ResampledSource:
         return result
 
 
-def _error_scale(design: Design) -> FloatArray:
-    return np.ones(design.nobs) if design.weights is None else 1.0 / np.sqrt(design.weights)
-
-
 def marginal_mean(fit: LinearMixedModel) -> FloatArray:
     """Return Xβ and the offset of every row."""
     design = fit._design
@@ -158,7 +158,7 @@ def marginal_mean(fit: LinearMixedModel) -> FloatArray:
 def gaussian_source(fit: LinearMixedModel, *, conditional: bool = False) -> GaussianSource:
     """Return the model's own distribution, with new random effects or (conditional) the modes in place."""
     design = fit._design
-    error = fit.sigma * _error_scale(design)
+    error = fit.sigma * training_error_scale(fit)
     if conditional:
         return GaussianSource(fit._fitted_values, error, ())
     factors = [fit.sigma * factor for factor in fit._engine.term_factors()]
@@ -197,7 +197,7 @@ def resampled_source(fit: LinearMixedModel) -> ResampledSource:
     size = math.sqrt(float(np.mean(residuals**2)))
     if size > 0.0:
         residuals *= fit.sigma / size
-    return ResampledSource(marginal_mean(fit), residuals, _error_scale(design), tuple(sources))
+    return ResampledSource(marginal_mean(fit), residuals, training_error_scale(fit), tuple(sources))
 
 
 def _reflate(modes: FloatArray, factor: FloatArray) -> FloatArray:
@@ -222,48 +222,6 @@ def seed_sequence(rng: Seed) -> np.random.SeedSequence:
     if isinstance(rng, np.random.Generator):
         return np.random.SeedSequence(rng.integers(2**32, size=8, dtype=np.uint64).tolist())
     return np.random.SeedSequence(rng)
-
-
-def simulate(fit: LinearMixedModel, n: int = 1, *, rng: Seed = None, conditional: bool = False) -> FloatArray:
-    """Draw responses from a fitted model.
-
-    Parameters
-    ----------
-    fit : LinearMixedModel
-        The fitted model.
-    n : int
-        How many responses.
-    rng : int, SeedSequence or Generator, optional
-        Where the random numbers come from. With the same seed, the first of many are the same as those of few.
-    conditional : bool
-        False: every response has new random effects. True: the conditional modes are in all of them.
-
-    Returns
-    -------
-    ndarray
-        Shape (n, nobs): a response in each row, for the rows that the fit used, with the offset in it.
-
-    Raises
-    ------
-    ControlError
-        The number is negative.
-
-    Examples
-    --------
-    >>> import multilevel as ml
-    >>> fit = ml.lmer("Reaction ~ Days + (Days | Subject)", ml.load_dataset("sleepstudy"))
-    >>> fit.simulate(3, rng=1).shape
-    (3, 180)
-    """
-    if n < 0:
-        raise ControlError(f"The number of responses to simulate must not be negative; it is {n}.")
-    generator = np.random.default_rng(rng)
-    source = gaussian_source(fit, conditional=conditional)
-    result = np.empty((n, fit.nobs))
-    step = batch_size(source)
-    for first in range(0, n, step):
-        result[first : first + step] = source.draw(generator, min(step, n - first))
-    return result
 
 
 def is_nested(inner: IntArray, n_levels: int, outer: npt.NDArray[np.integer]) -> bool:
