@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from multilevel.errors import ControlError
-from multilevel.simulation.data_design import DataDesign
+from multilevel.simulation.data_design import DataDesign, Recipe
 from multilevel.simulation.r_random import RRandom
 from multilevel.simulation.truth import Truth
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scenario", "cluster", "confounder", "context", "slopes"]
 
-COMMON = {"x1": "normal(5, 2)", "x2": "binomial(1, 0.5)"}
+COMMON: dict[str | tuple[str, ...], Recipe] = {"x1": "normal(5, 2)", "x2": "binomial(1, 0.5)"}
 
 TRAINING = ((1, 0), (0, 1), (0, 0))
 """Contrasts of the trainings CBT, Mindfulness and none: the first two against none."""
