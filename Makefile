@@ -15,7 +15,7 @@ install = $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.
 environment = $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 endif
 
-.PHONY: help demo test lint types check format bench clean
+.PHONY: help demo test lint types check format docs bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,7 +28,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(call install,[plot$(comma)optimizers],dev)
+	$(call install,[plot$(comma)optimizers$(comma)sklearn],dev)
 	@touch $@
 
 comma := ,
@@ -52,8 +52,15 @@ format: $(VENV)/.dev  ## put the code into the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(call install,[plot],docs)
+	@touch $@
+
+docs: $(VENV)/.docs  ## build the site into docs/_build/html; every page of it is executed
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 bench: $(VENV)/.dev  ## compare the speed with other packages (and with lme4 where R is installed)
 	$(BIN)/python -m benchmarks $(BENCH_ARGUMENTS)
 
 clean:  ## remove the environment and everything made
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo docs/_build docs/api .mypy_cache .ruff_cache .pytest_cache .hypothesis

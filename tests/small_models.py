@@ -113,12 +113,6 @@ STRUCTURES: dict[str, Callable[[Parts], Design]] = {
     "crossed, patterned": lambda m: design(
         m.columns, 2, [term(m.g, 0, 1, 2, structure="hetar1"), term(m.h, 0, 2, structure="homcs"), term(m.g, 2)]
     ),
-    "related": lambda m: design(m.columns, 3, [term(related(m.g), 0, 1)], m.weights),
-    "related, crossed": lambda m: design(
-        m.columns, 2, [term(m.cls, 0, 2), term(related(m.g), 0, 2), term(m.h, 0), term(related(m.sch, 5), 0)], m.weights
-    ),
-    "related, nested": lambda m: design(m.columns, 3, [term(m.cls, 0), term(m.sch, 0, 2), term(related(m.dist), 0)]),
-    "related, no fixed effects": lambda m: design(m.columns, 0, [term(related(m.g), 0), term(related(m.g), 1, 2)]),
     "several terms": lambda m: design(m.columns, 2, [term(m.g, 0), term(m.g, 1, 2), term(m.g, 2)]),
     "nested": lambda m: design(m.columns, 3, [term(m.sch, 0), term(m.cls, 0)]),
     "nested, slopes": lambda m: design(m.columns, 3, [term(m.sch, 0, 2), term(m.cls, 0, 1)], m.weights),
@@ -140,6 +134,18 @@ STRUCTURES: dict[str, Callable[[Parts], Design]] = {
     "no fixed effects, nested": lambda m: design(m.columns, 0, [term(m.cls, 0), term(m.sch, 0)]),
     "no intercept": lambda m: design(m.columns[:, 1:], 2, [term(m.g, 0, 1), term(m.h, 0)]),
 }
+
+
+RELATED_STRUCTURES: dict[str, Callable[[Parts], Design]] = {
+    "related": lambda m: design(m.columns, 3, [term(related(m.g), 0, 1)], m.weights),
+    "related, crossed": lambda m: design(
+        m.columns, 2, [term(m.cls, 0, 2), term(related(m.g), 0, 2), term(m.h, 0), term(related(m.sch, 5), 0)], m.weights
+    ),
+    "related, nested": lambda m: design(m.columns, 3, [term(m.cls, 0), term(m.sch, 0, 2), term(related(m.dist), 0)]),
+    "related, no fixed effects": lambda m: design(m.columns, 0, [term(related(m.g), 0), term(related(m.g), 1, 2)]),
+}
+
+ALL_STRUCTURES = {**STRUCTURES, **RELATED_STRUCTURES}
 
 
 def many_levels(seed: int = 4, rows: int = 1000) -> Parts:

@@ -15,7 +15,7 @@ import pytest
 import multilevel as ml
 
 # Modules whose import needs a package that may be missing.
-OPTIONAL = {"plotnine", "nlopt"}
+OPTIONAL = {"plotnine", "nlopt", "sklearn"}
 
 
 def run(code: str) -> str:

@@ -12,12 +12,12 @@ from multilevel.engine.fit import finish
 from multilevel.engine.solutions import conditional_covariances, fixed_scores
 from multilevel.errors import DataError
 
-every_structure = pytest.mark.parametrize("name", sm.STRUCTURES)
+every_structure = pytest.mark.parametrize("name", sm.ALL_STRUCTURES)
 every_criterion = pytest.mark.parametrize("reml", [True, False], ids=["reml", "ml"])
 
 
 def problem(name, reml):
-    given_design = sm.STRUCTURES[name](sm.parts())
+    given_design = sm.ALL_STRUCTURES[name](sm.parts())
     return given_design, sm.objective_of(given_design, reml)
 
 

@@ -76,10 +76,10 @@ def identity_of(case, scale):
     return tuple(values)
 
 
-@pytest.mark.parametrize("name", sm.STRUCTURES)
+@pytest.mark.parametrize("name", sm.ALL_STRUCTURES)
 @pytest.mark.parametrize("reml", [True, False], ids=["reml", "ml"])
 def test_small_models_end_at_a_minimum(name, reml):
-    products = cross_products_of(sm.STRUCTURES[name](sm.parts()))
+    products = cross_products_of(sm.ALL_STRUCTURES[name](sm.parts()))
     fit = fit_products(products, reml, ml.LmerControl())
     assert fit.convergence.converged
     model = fit.objective.local_model(fit.model.phi, exact=True)
@@ -264,9 +264,9 @@ def test_starting_values_are_near_the_optimum(name):
     assert rc.fit(name).convergence.evaluations <= 15
 
 
-@pytest.mark.parametrize("name", sm.STRUCTURES)
+@pytest.mark.parametrize("name", sm.ALL_STRUCTURES)
 def test_starting_values_of_every_structure(name):
-    objective = sm.objective_of(sm.STRUCTURES[name](sm.parts()), True)
+    objective = sm.objective_of(sm.ALL_STRUCTURES[name](sm.parts()), True)
     start = starting_values(objective.products)
     assert np.isfinite(start).all()
     for lam in objective.products.plan.parameters.block_factors(start):
@@ -276,7 +276,7 @@ def test_starting_values_of_every_structure(name):
 
 def test_starting_values_without_residuals():
     m = sm.parts()
-    given = sm.with_response(sm.STRUCTURES["slope"](m), np.full(len(m.columns), 3.0))
+    given = sm.with_response(sm.ALL_STRUCTURES["slope"](m), np.full(len(m.columns), 3.0))
     products = cross_products_of(given)
     np.testing.assert_allclose(starting_values(products), products.plan.parameters.start())
 

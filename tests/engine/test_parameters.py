@@ -69,9 +69,9 @@ def test_a_perfect_correlation_survives_a_change_of_columns():
 # ---- maps of all terms -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=sm.STRUCTURES)
+@pytest.fixture(params=sm.ALL_STRUCTURES)
 def parameters(request):
-    return sm.objective_of(sm.STRUCTURES[request.param](sm.parts()), True).products.plan.parameters
+    return sm.objective_of(sm.ALL_STRUCTURES[request.param](sm.parts()), True).products.plan.parameters
 
 
 def test_round_trips(parameters):

@@ -16,6 +16,7 @@ from multilevel.engine.fit import fit_of_design
 from multilevel.engine.products import cross_products_of
 from multilevel.engine.residual_objective import ResidualObjective
 from multilevel.engine.whitening import WhitenedProducts, relative_residual_covariance, whitened_rows
+from multilevel.errors import ControlError
 from multilevel.formula.design import ResidualDesign
 
 every_route = pytest.mark.parametrize("by_kind", [True, False], ids=["kinds", "rows"])
@@ -194,5 +195,5 @@ def test_a_fit_is_certified_for_all_parameters_together():
 
 
 def test_there_are_no_cross_products_without_residual_parameters():
-    with pytest.raises(ValueError, match="fit_of_design"):
+    with pytest.raises(ControlError, match="residual structure"):
         cross_products_of(problem("slope", "ar1"))

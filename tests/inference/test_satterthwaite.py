@@ -12,13 +12,13 @@ from multilevel.engine.fit import fit_products
 from multilevel.engine.products import cross_products_of
 from multilevel.inference.satterthwaite import satterthwaite_model
 
-NAMES = [name for name in sm.STRUCTURES if "no fixed effects" not in name]
+NAMES = [name for name in sm.ALL_STRUCTURES if "no fixed effects" not in name]
 # "several terms" has a variance twice, so that it is not determined; with more parameters the differences take long.
 SMALL = [
     name
     for name in NAMES
     if name != "several terms"
-    and sm.objective_of(sm.STRUCTURES[name](sm.parts()), True).products.plan.parameters.n_theta < 6
+    and sm.objective_of(sm.ALL_STRUCTURES[name](sm.parts()), True).products.plan.parameters.n_theta < 6
 ]
 
 
@@ -61,7 +61,7 @@ def numerical_df(given, fit, reml, contrasts):
 @pytest.mark.parametrize("reml", [True, False], ids=["reml", "ml"])
 @pytest.mark.parametrize("name", SMALL)
 def test_against_differences(name, reml):
-    given = sm.STRUCTURES[name](sm.parts(n=90, seed=12))
+    given = sm.ALL_STRUCTURES[name](sm.parts(n=90, seed=12))
     plan = cross_products_of(given).plan
     # A response from the model itself, with variances well away from zero.
     rng = np.random.default_rng(9)
@@ -79,7 +79,7 @@ def test_against_differences(name, reml):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_derivatives_of_the_covariance(name):
-    given = sm.STRUCTURES[name](sm.parts())
+    given = sm.ALL_STRUCTURES[name](sm.parts())
     fit = fit_products(cross_products_of(given), True, ml.LmerControl())
     model = satterthwaite_model(fit)
     parameters, plan = fit.products.plan.parameters, fit.products.plan

@@ -461,3 +461,55 @@ def test_residual_structures_refused(residual, message):
 def test_names_must_be_text(make):
     with pytest.raises(ml.DataTypeError, match="name of a column"):
         make(3)
+
+
+# ---- what rests on the rows --------------------------------------------------------------------------------------------
+
+
+def test_predictions_know_the_strata():
+    fit = residual_fit("series_both")
+    frame = data("series")
+    new = frame.iloc[:6].assign(arm=list("abcabc"))
+    table = fit.predict(new, re_formula="~0", interval="prediction")
+    sd = fit.residual_structure.standard_deviations[[0, 1, 2, 0, 1, 2]]
+    inner = fit.predict(new, re_formula="~0", se=True)["std_error"]
+    half = 1.959963984540054 * np.sqrt(inner**2 + sd**2)
+    np.testing.assert_allclose(table["conf_high"] - table["fit"], half, rtol=1e-10)
+    own = fit.predict(interval="prediction")
+    assert (own["conf_high"] > own["conf_low"]).all()
+    with pytest.raises(ml.DataError, match="'z'"):
+        fit.predict(new.assign(arm="z"), re_formula="~0", interval="prediction")
+    np.testing.assert_allclose(fit.predict(frame), fit.fitted(), rtol=1e-12)
+
+
+def test_patterned_fits_are_saved_and_loaded(tmp_path):
+    fit = random_fit({"formula": "hetar1(0 + factor(time) | subject)", "reml": True})
+    fit.save(tmp_path / "fit.mlm")
+    again = ml.load(tmp_path / "fit.mlm")
+    assert str(again.summary()) == str(fit.summary())
+    new = data("repeated").head(7)
+    np.testing.assert_allclose(again.predict(new, se=True), fit.predict(new, se=True), rtol=1e-12)
+
+
+def test_patterned_fits_are_judged_like_others():
+    fit = random_fit({"formula": "homcs(0 + factor(time) | subject)", "reml": True})
+    same = ml.lmer("y ~ time + x + (1 | subject) + (1 | subject:time)", data("repeated"))
+    assert ml.icc(fit).to_frame().iloc[0, 0] == pytest.approx(ml.icc(same).to_frame().iloc[0, 0], rel=1e-4)
+    assert ml.r2(fit).conditional == pytest.approx(ml.r2(same).conditional, rel=1e-4)
+    np.testing.assert_allclose(ml.cooks_distance(fit), ml.cooks_distance(same), rtol=1e-3, atol=1e-9)
+    np.testing.assert_allclose(fit.predict(se=True), same.predict(se=True), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [ml.icc, ml.r2, ml.cooks_distance, ml.rstandard, ml.hatvalues, ml.conditional_aic, lambda f: f.save("never.mlm"),
+     lambda f: f.simulate(1, newdata=data("series"))],
+)  # fmt: skip
+def test_what_does_not_know_residual_structures_says_so(use):
+    with pytest.raises(ml.ControlError, match="residual"):
+        use(residual_fit("series_both"))
+
+
+def test_joint_fits_by_the_other_criterion():
+    fit = residual_fit("series_both")
+    assert fit.update(reml=False).loglik == pytest.approx(residual_fit("series_both", reml=False).loglik, rel=1e-10)

@@ -96,3 +96,32 @@ def test_a_refit_keeps_its_response_when_the_criterion_changes():
     assert other.fixef.iloc[0] == pytest.approx(2 * fit.fixef.iloc[0])
     with pytest.raises(ml.DataError, match="replaced by refit"):
         fit.refit(fit.get_me("y")).update(". ~ . + 1")
+
+
+def test_standard_errors(any_fit):
+    responses = simulated(any_fit, 5)
+    found = any_fit.refit_many(responses, std_error=True)
+    names = list(any_fit.fixef.index)
+    assert list(found.columns[-3 * len(names) - 1 : -1]) == [
+        f"{kind}_{name}" for kind in ("std_error", "statistic", "p_value") for name in names
+    ]
+    for row, response in enumerate(responses):
+        single = any_fit.refit(response)
+        own = found.loc[row]
+        np.testing.assert_allclose(
+            own[[f"std_error_{n}" for n in names]].astype(float), single.standard_errors, rtol=2e-4
+        )
+        table = single.summary(ddf="asymptotic").coefficients
+        np.testing.assert_allclose(own[[f"p_value_{n}" for n in names]].astype(float), table["p_value"], atol=2e-3)
+
+
+def test_standard_errors_of_small_models():
+    for name in ("intercept", "slope", "slope alone", "three columns", "diagonal", "several terms"):
+        given = sm.STRUCTURES[name](sm.parts())
+        fit = fit_products(cross_products_of(given), True, ml.LmerControl())
+        responses = np.stack([given.y, given.y + np.random.default_rng(1).normal(size=given.nobs)])
+        found = refit_all(fit, given, responses, ml.LmerControl(), 1, std_error=True)
+        for row, response in enumerate(responses):
+            single = fit_products(cross_products_of(sm.with_response(given, response)), True, ml.LmerControl())
+            expected = single.sigma * np.sqrt(np.diag(single.unscaled_vcov))
+            np.testing.assert_allclose(found.std_error[row], expected, rtol=1e-4)

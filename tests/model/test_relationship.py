@@ -174,3 +174,20 @@ def changed(row, value):
 def test_what_is_refused(given, message):
     with pytest.raises(ml.MultilevelError, match=message):
         ml.lmer("y ~ x + (1 | animal)", animals(), relationship=given())
+
+
+@pytest.mark.parametrize(
+    "use",
+    [ml.hatvalues, ml.conditional_aic, lambda f: f.save("never.mlm"), lambda f: f.predict(se=True), lambda f: ml.sim(f, 3),
+     lambda f: f.simulate(1, newdata=animals())],
+)  # fmt: skip
+def test_what_does_not_know_related_levels_says_so(use):
+    with pytest.raises(ml.ControlError, match="related levels"):
+        use(fit())
+
+
+def test_points_and_population_predictions():
+    found = fit()
+    np.testing.assert_allclose(found.predict(animals()), found.fitted(), rtol=1e-12)
+    assert (found.predict(re_formula="~0", interval="prediction")["std_error"] > 0).all()
+    assert 0.0 < ml.icc(found).to_frame().iloc[0, 0] < 1.0

@@ -238,9 +238,11 @@ def fit_of_design(design: Design, reml: bool, control: LmerControl) -> EngineFit
     objective = ResidualObjective(WhitenedProducts(design), reml)
     delta = objective.whitened.model.start()
     products = objective.whitened.at(delta)
-    start = np.concatenate([_start(products, control), delta])
+    start = _start(products, control)
+    others = [] if control.start is not None else products.plan.parameters.other_starts(start)
+    starts = [np.concatenate([own, delta]) for own in (start, *others)]
     with linear_algebra_threads(products.dense.shape[0], control.threads):
-        search = _search(objective, start, control)
+        search = _search(objective, starts, control)
         phi, delta = objective.split(search.model.phi)
         inner = objective.held(delta)
         singular = is_singular(inner, phi)
@@ -255,10 +257,20 @@ def fit_of_design(design: Design, reml: bool, control: LmerControl) -> EngineFit
 
 def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> EngineFit:
     """Minimise the criterion of given cross-products and certify the result; warn where it cannot be certified."""
-    objective = Objective(products, reml)
     start = _start(products, control)
+    others = [] if control.start is not None else products.plan.parameters.other_starts(start)
+    return _fit_from(products, reml, control, [start, *others])
+
+
+def fit_products_from(products: CrossProducts, reml: bool, control: LmerControl, start: FloatArray) -> EngineFit:
+    """Minimise the criterion from a given φ, and certify the result."""
+    return _fit_from(products, reml, control, [start])
+
+
+def _fit_from(products: CrossProducts, reml: bool, control: LmerControl, starts: list[FloatArray]) -> EngineFit:
+    objective = Objective(products, reml)
     with linear_algebra_threads(products.dense.shape[0], control.threads):
-        search = _search(objective, start, control)
+        search = _search(objective, starts, control)
         singular = is_singular(objective, search.model.phi)
         convergence = certify(objective, search, control.optimizer, singular)
     _warn(search, convergence)
@@ -277,18 +289,15 @@ def _start(products: CrossProducts, control: LmerControl) -> FloatArray:
     return parameters.from_user(np.asarray(control.start))
 
 
-def _search(objective: Criterion, start: FloatArray, control: LmerControl) -> Search:
-    """Search from the start and, unless the user gave it, from others where there can be several minima; return the lowest."""
-    starts = [start]
-    evaluations = 0
-    if control.start is None:
-        starts += objective.parameters.other_starts(start)
+def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl) -> Search:
+    """Search from every start (there are several where there can be several minima) and return the lowest end."""
     best: Search | None = None
-    for at in starts:
+    evaluations = 0
+    for start in starts:
         if control.optimizer == "newton":
-            search = minimise(objective, at, control.tolerance, control.max_evaluations)
+            search = minimise(objective, start, control.tolerance, control.max_evaluations)
         else:
-            search = minimise_by_library(objective, at, control)
+            search = minimise_by_library(objective, start, control)
         evaluations += search.evaluations
         if best is None or search.model.value < best.model.value - 1e-9 * abs(best.model.value):
             best = search

@@ -60,9 +60,6 @@ class SearchParameters(Protocol):
     def canonical(self, phi: FloatArray) -> FloatArray:
         """Return the equivalent parameters in their usual range."""
 
-    def other_starts(self, phi: FloatArray) -> list[FloatArray]:
-        """Return further starting values to try."""
-
     def bounds_near(self, phi: FloatArray, near: float) -> dict[int, float]:
         """Return, for the parameters that nearly are at a bound, the value that they have there."""
 

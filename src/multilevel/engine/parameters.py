@@ -9,6 +9,7 @@ other parameters than it works with (`CovarianceStructure.reported`); θ is alwa
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ def lower_factor(matrix: FloatArray) -> FloatArray:
     """
     if matrix.shape == (1, 1):
         return np.abs(matrix)
+    if matrix.shape == (2, 2) and matrix[0].any():
+        return _lower_factor_of_two(*matrix.ravel().tolist())
     upper: FloatArray = np.linalg.qr(matrix.T, mode="r")  # type: ignore[assignment]
     lower = upper.T
     lower = lower * np.where(np.diag(lower) < 0, -1.0, 1.0)
@@ -41,6 +44,15 @@ def lower_factor(matrix: FloatArray) -> FloatArray:
             if rest.size and np.any(rest[:, 0] != 0.0):
                 lower[c + 1 :, c + 1 :] = lower_factor(rest)
     return np.tril(lower)
+
+
+def _lower_factor_of_two(a: float, b: float, c: float, d: float) -> FloatArray:
+    """Return the factor of the matrix with rows (a, b) and (c, d), the first of them not zero."""
+    first = math.hypot(a, b)
+    below = (a * c + b * d) / first
+    # What is left of the second row has the direction across the first.
+    second = abs(a * d - b * c) / first
+    return np.array([[first, 0.0], [below, 0.0 if second <= ZERO_PIVOT * math.hypot(below, second) else second]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from multilevel.engine.accumulate import (
 )
 from multilevel.engine.columns import ColumnMoments, ColumnScaling, column_moments
 from multilevel.engine.plan import Block, Plan, make_plan
-from multilevel.errors import DataError
+from multilevel.errors import ControlError, DataError
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
@@ -139,7 +139,8 @@ class CrossProducts:
 def engine_columns(design: Design) -> FloatArray:
     """Return the design's columns with the offset taken off the response."""
     if design.offset is None:
-        return design.columns
+        # A design that was saved without its rows says so here.
+        return np.asarray(design.columns)
     columns = design.columns.copy(order="F")
     columns[:, -1] -= design.offset
     columns.flags.writeable = False
@@ -163,7 +164,7 @@ def check_memory(plan: Plan, order: int) -> None:
 def cross_products_of(design: Design) -> CrossProducts:
     """Pass over the rows of a design and add up all products that a fit needs."""
     if design.residual is not None:
-        raise ValueError("a design with a residual structure has no one set of cross-products; use fit_of_design")
+        raise ControlError("This is not available for models with a residual structure (var_ident, cor_ar1, cor_car1).")
     columns = engine_columns(design)
     weights = np.empty(0) if design.weights is None else np.ascontiguousarray(design.weights)
     basis = engine_basis(design, columns, weights)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.control import LmerControl
-from multilevel.engine.fit import EngineFit, fit_of_design
+from multilevel.engine.fit import EngineFit, fit_of_design, fit_products_from
 from multilevel.engine.newton import SMALL_PIVOT
+from multilevel.engine.parameters import Parameters
+from multilevel.engine.products import CrossProducts
 from multilevel.engine.single_factor import refit_single_factor
 from multilevel.engine.start import SMALLEST
+from multilevel.engine.structures import lower_triangle
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
+
+NUMBERS_AT_ONCE = 4_000_000
+"""Numbers held at once for standard errors of many fits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +40,10 @@ class Refits:
         REML criteria or deviances, shape (m,).
     converged
         Whether each search ended at an optimum.
+    std_error
+        Standard errors of the fixed effects, shape (m, p), or None where they were not asked for.
     residual
-        Parameters of the residual structure, shape (m, number of them).
+        Parameters of the residual structure, shape (m, number of them), or None where there is none.
     """
 
     beta: FloatArray
@@ -43,29 +51,52 @@ class Refits:
     sigma: FloatArray
     criterion: FloatArray
     converged: npt.NDArray[np.bool_]
-    residual: FloatArray
+    std_error: FloatArray | None = None
+    residual: FloatArray | None = None
 
 
-def refit_all(fit: EngineFit, design: Design, responses: FloatArray, control: LmerControl, threads: int) -> Refits:
+def refit_all(
+    fit: EngineFit,
+    design: Design,
+    responses: FloatArray,
+    control: LmerControl,
+    threads: int,
+    *,
+    std_error: bool = False,
+) -> Refits:
     """Fit every row of `responses` (m × n) to a design that was fitted before."""
     m = responses.shape[0]
     p, n_theta = design.n_fixed, fit.theta.size
-    n_residual = 0 if fit.residual is None else fit.residual.values.size
+    errors = np.empty((m, p)) if std_error else None
+    residual = None if fit.residual is None else np.empty((m, fit.residual.values.size))
     result = Refits(
-        np.empty((m, p)), np.empty((m, n_theta)), np.empty(m), np.empty(m), np.zeros(m, dtype=np.bool_),
-        np.empty((m, n_residual)),
-    )  # fmt: skip
-    if fit.residual is None and fit.objective.walks_in_kernel and control.optimizer == "newton":
-        left = _refit_in_kernel(fit, design, responses, control, threads, result)
-    else:
-        left = np.arange(m)
+        np.empty((m, p)),
+        np.empty((m, n_theta)),
+        np.empty(m),
+        np.empty(m),
+        np.zeros(m, dtype=np.bool_),
+        errors,
+        residual,
+    )
+    kernel = fit.residual is None and fit.objective.walks_in_kernel and control.optimizer == "newton"
+    left: npt.NDArray[np.intp] = np.arange(m)
+    if kernel:
+        phi, left = _refit_in_kernel(fit, design, responses, control, threads, result)
     for row in left:
-        single = refit_one(fit, design, responses[row], control)
+        if kernel:
+            # The kernel's search ended close to zero: the full treatment has to settle what is exactly zero there.
+            start = phi[row] if result.converged[row] else fit.products.plan.parameters.lifted(phi[row], SMALLEST)
+            products = _with_response(fit.products, design, responses[row])
+            single = fit_products_from(products, fit.objective.reml, control, start)
+        else:
+            single = refit_one(fit, design, responses[row], control)
         result.beta[row], result.theta[row] = single.beta, single.theta
         result.sigma[row], result.criterion[row] = single.sigma, single.criterion
         result.converged[row] = single.convergence.converged
-        if single.residual is not None:
-            result.residual[row] = single.residual.values
+        if errors is not None:
+            errors[row] = single.sigma * np.sqrt(np.diag(single.unscaled_vcov))
+        if residual is not None and single.residual is not None:
+            residual[row] = single.residual.values
     return result
 
 
@@ -74,10 +105,81 @@ def refit_one(fit: EngineFit, design: Design, response: FloatArray, control: Lme
     return fit_of_design(design.with_response(response), fit.objective.reml, control)
 
 
+def _with_response(products: CrossProducts, design: Design, response: FloatArray) -> CrossProducts:
+    """Return the cross-products of a model with one grouping factor, those with the response made anew."""
+    fixed, block = products.fixed, products.plan.blocks[0]
+    p, k, levels = products.n_fixed, block.size, block.n_levels
+    y = response if design.offset is None else response - design.offset
+    weights = np.ones(y.size) if design.weights is None else design.weights
+    shift = 0.0
+    if fixed.constant >= 0:
+        shift = float(y[0] + (weights * (y - y[0])).sum() / weights.sum())
+    y = y - shift
+    square = float((weights * y * y).sum())
+    scale = float(np.sqrt(weights.sum() / square)) if square > 0.0 else 1.0
+    weighted = y * scale * weights
+    values = products.values.copy()
+    sums = values.reshape(levels, k, p + 1)
+    own = block.columns
+    for a in range(k):
+        column = (design.columns[:, own.places[a]] - own.shift[a]) * own.scale[a]
+        sums[:, a, p] = np.bincount(block.factor.codes, column * weighted, minlength=levels)
+    dense = products.dense.copy()
+    for c in range(p):
+        column = (design.columns[:, fixed.places[c]] - fixed.shift[c]) * fixed.scale[c]
+        dense[p, c] = float((column * weighted).sum())
+    dense[p, p] = float((weighted * y).sum()) * scale
+    return replace(products, values=values, dense=dense, response_shift=shift, response_scale=scale)
+
+
+def _user_theta(parameters: Parameters, phi: FloatArray) -> FloatArray:
+    """Return θ in the user's columns for a row of φ each."""
+    result = np.empty((len(phi), parameters.n_theta))
+    for term, place in zip(parameters.terms, parameters.slices(), strict=True):
+        own, structure = phi[:, place], term.structure
+        if not structure.rotates:
+            result[:, place] = own / term.from_user(np.ones(structure.n_theta))
+            continue
+        factors = np.einsum("ma,ars->mrs", own, structure.jacobian(structure.start()))
+        upper = np.linalg.qr((term.to_user @ factors).transpose(0, 2, 1), mode="r")
+        lower = np.asarray(upper).transpose(0, 2, 1)
+        pivots = np.diagonal(lower, axis1=1, axis2=2)
+        lower = lower * np.where(pivots < 0, -1.0, 1.0)[:, None, :]
+        rows, columns = lower_triangle(structure.size)
+        result[:, place] = lower[:, rows, columns]
+        for row in np.flatnonzero((np.abs(pivots) <= SMALL_PIVOT).any(axis=1)):
+            # A pivot of zero wants more care than a plain factorisation takes.
+            result[row, place] = structure.parameters(term.user_factor(own[row]))
+    return result
+
+
+def _fixed_variances(fit: EngineFit, phi: FloatArray) -> FloatArray:
+    """Return the diagonal of (XᵀV⁻¹X)⁻¹ for a row of φ each, in the user's columns."""
+    products = fit.products
+    p, block = products.n_fixed, products.plan.blocks[0]
+    k, levels = block.size, block.n_levels
+    squares = products.diagonal.reshape(levels, k, k)
+    cross = products.values.reshape(levels, k, p + 1)[:, :, :p]
+    gram = np.tril(products.dense[:p, :p])
+    gram = gram + np.tril(gram, -1).T
+    to_user = products.fixed.to_user()
+    derivatives = fit.objective.stacked_derivatives
+    result = np.empty((len(phi), p))
+    step = max(1, NUMBERS_AT_ONCE // (levels * k * max(k, p)))
+    for first in range(0, len(phi), step):
+        lam = np.einsum("ma,ars->mrs", phi[first : first + step], derivatives)
+        inner = np.einsum("mtr,jtu,mus->mjrs", lam, squares, lam, optimize=True) + np.eye(k)
+        half = np.einsum("mtr,jtc->mjrc", lam, cross, optimize=True)
+        explained = np.einsum("mjrc,mjrd->mcd", half, np.linalg.solve(inner, half), optimize=True)
+        inverse = np.linalg.inv(gram - explained)
+        result[first : first + step] = np.einsum("ac,mcd,ad->ma", to_user, inverse, to_user, optimize=True)
+    return result
+
+
 def _refit_in_kernel(
     fit: EngineFit, design: Design, responses: FloatArray, control: LmerControl, threads: int, result: Refits
-) -> npt.NDArray[np.intp]:
-    """Fit all responses of a single-factor model; return the rows that want the full treatment."""
+) -> tuple[FloatArray, npt.NDArray[np.intp]]:
+    """Fit all responses of a single-factor model; return φ, and the rows that want the full treatment."""
     products, objective = fit.products, fit.objective
     parameters = products.plan.parameters
     block = products.plan.blocks[0]
@@ -85,12 +187,14 @@ def _refit_in_kernel(
     phi, numbers, coefficients = np.empty((m, fit.model.phi.size)), np.empty((m, 6)), np.empty((m, p))
     none = np.empty(0)
     own, fixed = block.columns, products.fixed
+    # A design that was saved without its rows says so here.
+    columns, codes = np.asarray(design.columns), np.asarray(block.factor.codes)
 
     def work(first: int, last: int) -> None:
         refit_single_factor(
             products.layout,
-            design.columns,
-            block.factor.codes,
+            columns,
+            codes,
             own.places,
             own.shift,
             own.scale,
@@ -135,6 +239,7 @@ def _refit_in_kernel(
     constant = objective.constant + 2.0 * df * np.log(products.response_scale)
     result.criterion[:] = criterion + constant - 2.0 * df * np.log(scale)
     result.converged[:] = converged == 1.0
-    for row in range(m):
-        result.theta[row] = parameters.to_user(phi[row])
-    return np.flatnonzero((np.abs(phi[:, parameters.pivots]).min(axis=1) < SMALL_PIVOT) | ~result.converged)
+    result.theta[:] = _user_theta(parameters, phi)
+    if result.std_error is not None and p:
+        result.std_error[:] = result.sigma[:, None] * np.sqrt(_fixed_variances(fit, phi))
+    return phi, np.flatnonzero((np.abs(phi[:, parameters.pivots]).min(axis=1) < SMALL_PIVOT) | ~result.converged)

@@ -43,11 +43,6 @@ class JointParameters:
         m = self.inner.n_theta
         return np.concatenate([self.inner.canonical(phi[:m]), phi[m:]])
 
-    def other_starts(self, phi: FloatArray) -> list[FloatArray]:
-        """Return further starting values."""
-        m = self.inner.n_theta
-        return [np.concatenate([other, phi[m:]]) for other in self.inner.other_starts(phi[:m])]
-
     def bounds_near(self, phi: FloatArray, near: float) -> dict[int, float]:
         """Return, for the parameters that nearly are at a bound, the value that they have there."""
         return self.inner.bounds_near(phi[: self.inner.n_theta], near)

@@ -183,10 +183,10 @@ def residual_variables(parts: tuple[ResidualPart, ...], evaluator: Evaluator) ->
     found: dict[str, Variable] = {}
     for part in parts:
         if isinstance(part, VarIdent):
-            found[f"{part.by} (strata)"] = _factor(part.by, evaluator)
+            found[f"{part.by} (strata)"] = stratum_factor(part.by, evaluator)
         else:
             if part.within is not None:
-                found[f"{part.within} (groups)"] = _factor(part.within, evaluator)
+                found[f"{part.within} (groups)"] = stratum_factor(part.within, evaluator)
             if part.time is not None:
                 value = evaluator.variable(parse_expression(part.time))
                 if isinstance(value, Matrix):
@@ -195,7 +195,8 @@ def residual_variables(parts: tuple[ResidualPart, ...], evaluator: Evaluator) ->
     return found
 
 
-def _factor(text: str, evaluator: Evaluator) -> Factor:
+def stratum_factor(text: str, evaluator: Evaluator) -> Factor:
+    """Evaluate a factor, or a combination such as ``"a:b"``."""
     return combine([evaluator.factor(node) for node in _members(parse_expression(text))])
 
 

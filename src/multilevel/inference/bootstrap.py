@@ -174,7 +174,7 @@ def parameter_names(fit: LinearMixedModel) -> list[str]:
 
 
 def parameter_rows(
-    fit: LinearMixedModel, beta: FloatArray, theta: FloatArray, sigma: FloatArray, residual: FloatArray
+    fit: LinearMixedModel, beta: FloatArray, theta: FloatArray, sigma: FloatArray, residual: FloatArray | None = None
 ) -> FloatArray:
     """Return a row of all parameters for each row of fixed effects, theta, σ and residual parameters."""
     parameters = fit._engine.products.plan.parameters
@@ -188,13 +188,13 @@ def parameter_rows(
         for element in variance.elements:
             r, c = element.row, element.column
             columns.append(deviations[:, r] if element.kind == "sd" else (unit[:, r] * unit[:, c]).sum(axis=1))
-    return np.column_stack([beta, theta, sigma, *columns, residual])
+    return np.column_stack([beta, theta, sigma, *columns, *([] if residual is None else [residual])])
 
 
 def engine_row(fit: LinearMixedModel, engine: EngineFit) -> FloatArray:
     """Return the row of all parameters of an optimum for the design of a fit."""
-    residual = np.empty(0) if engine.residual is None else engine.residual.values
-    rows = parameter_rows(fit, engine.beta[None], engine.theta[None], np.array([engine.sigma]), residual[None])
+    residual = None if engine.residual is None else engine.residual.values[None]
+    rows = parameter_rows(fit, engine.beta[None], engine.theta[None], np.array([engine.sigma]), residual)
     result: FloatArray = rows[0]
     return result
 

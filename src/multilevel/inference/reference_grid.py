@@ -257,6 +257,17 @@ def reference_grid(
         `at` names a variable or a level that is not there, or the grid would be too large.
     """
     encoder = encoder_of(fit)
+    variables = grid_variables(fit, at, means=means)
+    size = math.prod(len(variable.values) for variable in variables)
+    if size * max(len(encoder.fixed), 1) > LARGEST:
+        raise DataError(f"The reference grid has {size} rows; limit the levels of some factors with at.")
+    return ReferenceGrid(variables, grid_forms(fit, variables))
+
+
+def grid_variables(
+    fit: LinearMixedModel, at: Mapping[str, Any] | None = None, *, means: Sequence[str] = ()
+) -> tuple[GridVariable, ...]:
+    """Return the variables of the fixed part as they stand in a reference grid, without making its design (see `reference_grid`)."""
     names = fixed_variables(fit)
     columns = data_used(fit, names)
     chosen = {} if at is None else dict(at)
@@ -266,11 +277,7 @@ def reference_grid(
                 unknown_column(name, names, "at: the fixed part of the model has no variable named")
             )
     made = {name for term in fit.formula.term_list.terms for node in term.variables for name in _made_factors(node)}
-    variables = tuple(_variable(columns[name], name in made, chosen.get(name), at_mean=name in means) for name in names)
-    size = math.prod(len(variable.values) for variable in variables)
-    if size * max(len(encoder.fixed), 1) > LARGEST:
-        raise DataError(f"The reference grid has {size} rows; limit the levels of some factors with at.")
-    return ReferenceGrid(variables, grid_forms(fit, variables))
+    return tuple(_variable(columns[name], name in made, chosen.get(name), at_mean=name in means) for name in names)
 
 
 def _variable(column: Column, made_factor: bool, chosen: Any, *, at_mean: bool) -> GridVariable:

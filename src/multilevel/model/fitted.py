@@ -6,16 +6,18 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.control import LmerControl
-from multilevel.engine.fit import Convergence, EngineFit, is_singular
+from multilevel.engine.fit import Convergence, EngineFit, fit_of_design, fit_products, is_singular
 from multilevel.engine.solutions import conditional_covariances
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.errors import ControlError, DataError
+from multilevel.export.statsmodels_names import StatsmodelsNames
 from multilevel.formula.design import Design, RandomTerm
 from multilevel.formula.grammar import Formula
 from multilevel.model.random_effects import GroupEffects, RandomEffects
@@ -28,9 +30,11 @@ if TYPE_CHECKING:
     from multilevel.inference.bootstrap import BootstrapKind, BootstrapResult
     from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.inference.profile import Profile
+    from multilevel.model.prediction import IntervalName, MethodName
     from multilevel.model.residual_structure import ResidualStructure
     from multilevel.model.simulation import Seed
     from multilevel.report.summary import Summary
+    from multilevel.simulation.r_random import RRandom
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -38,11 +42,11 @@ RESIDUAL_KINDS = ("response", "pearson", "scaled", "normalized")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LinearMixedModel:
+class LinearMixedModel(StatsmodelsNames):
     """A linear mixed-effects model fitted by `lmer`. It does not change; what alters it returns a new one.
 
-    Facts are properties (`fixef`, `theta`, `sigma`, `loglik`, …); what takes options or work is a method (`ranef`, `residuals`,
-    `summary`, …).
+    Facts are properties (`fixef`, `theta`, `sigma`, `loglik`, …); what takes options or work is a method (`ranef`, `predict`,
+    `summary`, …). statsmodels' names (`params`, `bse`, `tvalues`, `pvalues`, …) are aliases.
 
     Examples
     --------
@@ -351,6 +355,20 @@ class LinearMixedModel:
             result[group] = out
         return result
 
+    def coef_standard_errors(self) -> dict[str, pd.DataFrame]:
+        """Return the standard errors of `coef`, with the covariance of fixed effects and conditional modes in them.
+
+        Examples
+        --------
+        >>> import multilevel as ml
+        >>> fit = ml.lmer("Reaction ~ Days + (Days | Subject)", ml.load_dataset("sleepstudy"))
+        >>> fit.coef_standard_errors()["Subject"].round(2).loc["308"].to_dict()
+        {'(Intercept)': 12.25, 'Days': 2.34}
+        """
+        from multilevel.model.coefficient_errors import coefficient_errors
+
+        return coefficient_errors(self)
+
     # ---- rows ------------------------------------------------------------------------------------------------------------
 
     @functools.cached_property
@@ -405,6 +423,13 @@ class LinearMixedModel:
         """
         return self._by_row(self._residual_values(kind), "residual")
 
+    @functools.cached_property
+    def _scaled_residual_quantiles(self) -> FloatArray:
+        """Minimum, quartiles and maximum of the scaled residuals; a fit loaded without its rows brings them."""
+        from multilevel.report.numbers import quantile_summary
+
+        return np.asarray(quantile_summary(self._residual_values("scaled")), dtype=np.float64)
+
     def _residual_values(self, kind: str) -> FloatArray:
         if kind not in RESIDUAL_KINDS:
             raise ControlError(f"The kind of residuals {kind!r} is unknown; choose one of {', '.join(RESIDUAL_KINDS)}.")
@@ -420,6 +445,96 @@ class LinearMixedModel:
         elif kind != "response" and self._design.weights is not None:
             values = values * np.sqrt(self._design.weights)
         return values / self.sigma if kind == "scaled" else values
+
+    def predict(
+        self,
+        newdata: Any = None,
+        *,
+        re_formula: Any = None,
+        allow_new_levels: bool = False,
+        se: bool = False,
+        interval: IntervalName | None = None,
+        level: float = 0.95,
+        method: MethodName = "analytic",
+        n: int = 1000,
+        rng: Seed = None,
+        offset: Any = None,
+        weights: Any = None,
+        na_action: Literal["pass", "omit", "fail"] | None = None,
+    ) -> pd.Series[float] | pd.DataFrame:
+        """Predict the response, for the rows of the fit or for new data.
+
+        The design is remembered: factor levels and contrasts, and what ``scale``, ``poly`` or splines learned from the data.
+
+        Parameters
+        ----------
+        newdata : data frame, optional
+            Any frame that `lmer` takes, with the columns that the chosen effects need; the response is not needed. By default the
+            rows of the fit.
+        re_formula : str, Formula or bool, optional
+            Which random effects are in the predictions, lme4's ``re.form``: None or True for all, False or ``"~0"`` for none
+            (population values), or a part of the model's random effects: ``"~ (1 | g)"``, ``"~ (0 + Days | Subject)"``.
+        allow_new_levels : bool
+            Whether a grouping factor may have levels that the fit does not know. Their effects are predicted as zero, and their
+            variance, that of the random effects, is in standard errors and intervals.
+        se : bool
+            Whether standard errors are wanted: of β̂ and b̂ together, with their covariance (lme4's ``se.fit``).
+        interval : {"confidence", "prediction"}, optional
+            An interval for the linear predictor Xβ + Zb, or for a new response, with the residual variance on top. Random effects
+            that `re_formula` leaves out are held at zero and add no variance; for a response of a new group, give it a new level.
+        level : float
+            Confidence level.
+        method : {"analytic", "simulation"}
+            Normal intervals by formula; or quantiles of draws of σ, β and b from their joint distribution (as `sim`; compare
+            R's ``merTools::predictInterval``).
+        n, rng
+            For ``"simulation"``, the number of draws and where the random numbers come from.
+        offset, weights : str, float or array_like, optional
+            Those of new data: a column, a number, or one per row. By default the columns that `lmer` was given; weights matter to
+            prediction intervals alone.
+        na_action : {"pass", "omit", "fail"}, optional
+            Rows of new data that lack a value: NaN in their place (the default), left out, or refused. The rows of the fit follow
+            the fit's own ``na_action``.
+
+        Returns
+        -------
+        pandas.Series or pandas.DataFrame
+            ``fit``; with `se` or `interval` a frame with ``fit``, ``std_error`` and, for an interval, ``conf_low`` and
+            ``conf_high``. The index is that of the data.
+
+        Raises
+        ------
+        FormulaError
+            `re_formula` has random effects that the model does not have.
+        DataError
+            A factor has a level that the fit does not know (and may not), or an offset or weights are missing.
+        UnknownColumnError
+            A column is not there.
+        ControlError
+            An option has a value that is not one of its choices.
+
+        Notes
+        -----
+        Standard errors are those of the prediction as an estimate of Xβ + Zb given θ and σ:
+        σ²(x, z)'C⁻¹(x, z), with C the matrix of the mixed-model equations (Henderson 1975). They agree with the ``se.fit`` of
+        lme4 1.1-35 and later. They take θ as known.
+
+        Examples
+        --------
+        >>> import multilevel as ml
+        >>> fit = ml.lmer("Reaction ~ Days + (Days | Subject)", ml.load_dataset("sleepstudy"))
+        >>> fit.predict({"Days": [0, 10], "Subject": ["308", "308"]}).round(2).tolist()
+        [253.66, 450.33]
+        >>> fit.predict({"Days": [10]}, re_formula=False, interval="confidence").round(1)
+             fit  std_error  conf_low  conf_high
+        0  356.1       16.0     324.7      387.5
+        """
+        from multilevel.model.prediction import predict
+
+        return predict(
+            self, newdata, re_formula=re_formula, allow_new_levels=allow_new_levels, se=se, interval=interval, level=level,
+            method=method, n=n, rng=rng, offset=offset, weights=weights, na_action=na_action,
+        )  # fmt: skip
 
     # ---- matrices --------------------------------------------------------------------------------------------------------
 
@@ -517,6 +632,39 @@ class LinearMixedModel:
 
         return summarise(self, correlation=correlation, ddf=ddf, vcov=vcov, cluster=cluster)
 
+    def tidy(
+        self,
+        effects: str | Sequence[str] = ("fixed", "ran_pars"),
+        *,
+        conf_int: bool = False,
+        level: float = 0.95,
+        conf_method: Literal["wald", "profile", "bootstrap"] = "wald",
+        ddf: DdfName = "satterthwaite",
+        vcov: str = "model",
+        cluster: Any = None,
+        scales: Literal["sdcor", "vcov"] = "sdcor",
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Return the estimates as a frame with a row each, as broom.mixed's ``tidy`` (see `multilevel.export.tidy.tidy`)."""
+        from multilevel.export.tidy import tidy
+
+        return tidy(
+            self, effects, conf_int=conf_int, level=level, conf_method=conf_method, ddf=ddf, vcov=vcov, cluster=cluster,
+            scales=scales, **options,
+        )  # fmt: skip
+
+    def glance(self) -> pd.DataFrame:
+        """Return the facts of the fit in one row, as broom.mixed's ``glance`` (see `multilevel.export.glance.glance`)."""
+        from multilevel.export.glance import glance
+
+        return glance(self)
+
+    def augment(self, data: Any = None, *, newdata: Any = None, allow_new_levels: bool = False) -> pd.DataFrame:
+        """Return the rows with fitted values and diagnostics, as broom.mixed's ``augment`` (see `multilevel.export.augment`)."""
+        from multilevel.export.augment import augment
+
+        return augment(self, data, newdata=newdata, allow_new_levels=allow_new_levels)
+
     def __repr__(self) -> str:
         """Return the fit in short, as lme4 prints it."""
         from multilevel.report.summary import short_print
@@ -547,7 +695,7 @@ class LinearMixedModel:
         design = self._design.with_response(self._new_responses(response)[0])
         return fit_design(design, self._reml, self._control, replace(self._data, frame=None))
 
-    def refit_many(self, responses: Any, *, threads: int = 1) -> pd.DataFrame:
+    def refit_many(self, responses: Any, *, threads: int = 1, std_error: bool = False) -> pd.DataFrame:
         """Fit the same model to many responses; what does not depend on the response is shared by all.
 
         Parameters
@@ -556,6 +704,9 @@ class LinearMixedModel:
             The new responses, shape (m, nobs): one row for each, in the rows that the fit used.
         threads : int
             Threads to share them among.
+        std_error : bool
+            Whether there are also ``std_error_…``, ``statistic_…`` and ``p_value_…`` of each fixed effect; the p-values are from
+            the normal distribution.
 
         Returns
         -------
@@ -579,10 +730,19 @@ class LinearMixedModel:
 
         from multilevel.engine.refit import refit_all
 
-        found = refit_all(self._engine, self._design, self._new_responses(responses), self._control, threads)
+        found = refit_all(
+            self._engine, self._design, self._new_responses(responses), self._control, threads, std_error=std_error
+        )
         names = [*self._design.fixed_names, *self.theta.index, "sigma", "criterion"]
-        numbers = np.column_stack([found.beta, found.theta, found.sigma, found.criterion])
-        return pd.DataFrame(numbers, columns=names).assign(converged=found.converged)
+        parts = [found.beta, found.theta, found.sigma, found.criterion]
+        if found.std_error is not None:
+            from scipy.special import ndtr
+
+            statistic = found.beta / found.std_error
+            parts += [found.std_error, statistic, 2.0 * ndtr(-np.abs(statistic))]
+            kinds = ("std_error", "statistic", "p_value")
+            names += [f"{kind}_{name}" for kind in kinds for name in self._design.fixed_names]
+        return pd.DataFrame(np.column_stack(parts), columns=names).assign(converged=found.converged)
 
     def _new_responses(self, values: Any) -> FloatArray:
         """Return new responses as rows, checked."""
@@ -597,26 +757,48 @@ class LinearMixedModel:
             )
         return rows
 
-    def simulate(self, n: int = 1, *, rng: Seed = None, conditional: bool = False) -> FloatArray:
-        """Draw responses from the fitted model.
+    def simulate(
+        self,
+        n: int = 1,
+        newdata: Any = None,
+        *,
+        rng: Seed | RRandom = None,
+        conditional: bool = False,
+        re_formula: Any = None,
+        allow_new_levels: bool = False,
+        offset: Any = None,
+        weights: Any = None,
+    ) -> FloatArray:
+        """Draw responses from the fitted model (see `multilevel.model.simulated_responses.simulate`).
 
         Parameters
         ----------
         n : int
             How many responses.
-        rng : int, SeedSequence or Generator, optional
-            Where the random numbers come from.
+        newdata : data frame, optional
+            The rows to draw responses for; by default those that the fit used.
+        rng : int, SeedSequence, Generator or RRandom, optional
+            Where the random numbers come from; an `RRandom` gives the stream of R's ``simulate(fit, n, seed = …)``.
         conditional : bool
             Whether the conditional modes of this fit are in all responses; by default each has new random effects.
+        re_formula : str, Formula or bool, optional
+            The random-effects terms to condition on, in the place of `conditional`; the others are drawn.
+        allow_new_levels : bool
+            Whether grouping factors of new data may have levels that the fit does not know; their effects are drawn.
+        offset, weights
+            Those of new data (see `predict`).
 
         Returns
         -------
         ndarray
-            Shape (n, nobs): a response in each row, for the rows that the fit used, with the offset in it.
+            Shape (n, rows): a response in each row, with the offset in it; NaN for rows of new data that lack a value.
         """
-        from multilevel.model.simulation import simulate
+        from multilevel.model.simulated_responses import simulate
 
-        return simulate(self, n, rng=rng, conditional=conditional)
+        return simulate(
+            self, n, newdata, rng=rng, conditional=conditional, re_formula=re_formula, allow_new_levels=allow_new_levels,
+            offset=offset, weights=weights,
+        )  # fmt: skip
 
     def bootstrap(
         self,
@@ -684,18 +866,46 @@ class LinearMixedModel:
         >>> str(fit.update(". ~ . - Days").formula)
         'Reaction ~ 1 + (1 | Subject)'
         """
-        from multilevel.model.lmer import fit_design, lmer
+        from multilevel.model.lmer import lmer
 
-        if formula is None and data is None and not changes:
-            return fit_design(self._design, self._reml if reml is None else reml, self._control, self._data)
+        if formula is None and data is None and not changes.keys() - {"control"}:
+            return self._fit_again(self._reml if reml is None else reml, changes.get("control", self._control))
         if data is None and self._data.frame is None:
             raise DataError(
-                "The response of this fit was replaced by refit, so its data cannot be used again; give data=."
+                "This fit holds no data frame (its response was replaced by refit, or it was saved without its rows), so that"
+                " there is nothing to fit a changed model to; give data=."
             )
         new = self.formula if formula is None else self.formula.update(formula)
         arguments: dict[str, Any] = {**self._data.arguments, "control": self._control, **changes}
         frame = self._data.frame if data is None else data
         return lmer(new, frame, reml=self._reml if reml is None else reml, **arguments)
+
+    def _fit_again(self, reml: bool, control: LmerControl) -> LinearMixedModel:
+        """Fit the same cross-products by another criterion or with other options."""
+        if self._design.residual is not None:
+            engine = fit_of_design(self._design, reml, control)
+        else:
+            engine = fit_products(self._engine.products, reml, control)
+        for array in (engine.theta, engine.beta, engine.unscaled_vcov):
+            array.flags.writeable = False
+        result = replace(self, _engine=engine, _reml=reml, _control=control)
+        if "_term_hypotheses" in self.__dict__:
+            result.__dict__["_term_hypotheses"] = self.__dict__["_term_hypotheses"]
+        return result
+
+    def save(self, path: str | PathLike[str], *, data: bool = False) -> None:
+        """Save the fit to a file that `multilevel.load` reads (see `multilevel.export.fit_file.save`).
+
+        Parameters
+        ----------
+        path : str or path
+            The file; one that is there is replaced.
+        data : bool
+            Whether the rows and the data frame are saved too: `fitted`, `residuals`, `refit`, `update` and the like need them.
+        """
+        from multilevel.export.fit_file import save
+
+        save(self, path, data=data)
 
     def random_design(self) -> csc_array:
         """Return Z, the random-effects design matrix, as a sparse array (``get_me("Z")``)."""

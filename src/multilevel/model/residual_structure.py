@@ -10,10 +10,14 @@ import numpy.typing as npt
 
 from multilevel.engine.accumulate import correlate_rows
 from multilevel.engine.whitening import relative_residual_covariance, whitened_rows
+from multilevel.errors import ControlError, DataError
+from multilevel.formula.evaluate import Evaluator
+from multilevel.formula.residual import stratum_factor
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from multilevel.data.frames import Frame
     from multilevel.model.fitted import LinearMixedModel
 
 FloatArray = npt.NDArray[np.float64]
@@ -93,6 +97,32 @@ def relative_deviations(fit: LinearMixedModel) -> FloatArray:
     return result
 
 
+def new_deviations(fit: LinearMixedModel, frame: Frame) -> FloatArray:
+    """Return the residual standard deviation of new rows divided by σ, prior weights left out.
+
+    Raises
+    ------
+    DataError
+        A new row has a level of the strata that the fit does not know.
+    """
+    found, encoder = fit._engine.residual, fit._design.encoder
+    if found is None or found.model.design.stratum_name is None:
+        return np.ones(frame.n_rows)
+    own = found.model.design
+    assert own.stratum_name is not None
+    factor = stratum_factor(own.stratum_name, Evaluator(frame, None if encoder is None else encoder.state))
+    place = {level: at for at, level in enumerate(own.strata)}
+    unknown = [level for level in factor.drop_unused().levels.names if level not in place]
+    if unknown:
+        raise DataError(
+            f"The new data have the level {unknown[0]!r} of {own.stratum_name!r}, whose residual variance the fit does not know;"
+            f" it knows {', '.join(own.strata)}."
+        )
+    ratios = found.model.ratios(found.delta)
+    values = np.array([ratios[place[level]] if level in place else np.nan for level in factor.levels.names] + [np.nan])
+    return np.asarray(values[factor.codes], dtype=np.float64)
+
+
 def whitened(fit: LinearMixedModel, residuals: FloatArray) -> FloatArray:
     """Return residuals freed of their correlations and of what is known of their variances."""
     design, found = fit._design, fit._engine.residual
@@ -133,3 +163,29 @@ def residual_note(fit: LinearMixedModel) -> str:
         name = "AR(1)" if own.kind == "ar1" else "continuous AR(1)"
         found.append(f"{name}{f' over {own.time_name}' if own.time_name else ''} within {own.within_name}")
     return f"; residuals: {', '.join(found)}"
+
+
+def refuse_structures(fit: LinearMixedModel, what: str, *, residual: bool = True, related: bool = True) -> None:
+    """Refuse what is not worked out for models with a residual structure or with related levels.
+
+    Parameters
+    ----------
+    fit
+        The fitted model.
+    what
+        What is refused, as the subject of a sentence in the singular.
+    residual, related
+        Which of the two are refused.
+
+    Raises
+    ------
+    ControlError
+        The model has such a structure.
+    """
+    if residual and fit._design.residual is not None:
+        raise ControlError(
+            f"{what} is not available for models with a residual structure (var_ident, cor_ar1, cor_car1)."
+        )
+    names = [term.factor.name for term in fit._design.random if term.factor.relation is not None]
+    if related and names:
+        raise ControlError(f"{what} is not available for models with related levels (those of {names[0]!r}).")

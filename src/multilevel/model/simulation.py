@@ -54,7 +54,7 @@ class _Rows:
     codes: IntArray
     places: npt.NDArray[np.int64]
     n_levels: int
-    lower: FloatArray | None
+    lower: FloatArray | None = None
 
     @classmethod
     def of(cls, design: Design, term: RandomTerm) -> _Rows:
@@ -104,7 +104,11 @@ class GaussianSource:
 
     def draw(self, rng: np.random.Generator, count: int) -> FloatArray:
         """Return `count` responses."""
-        spherical = rng.standard_normal((count, self.numbers_per_response))
+        return self.responses(rng.standard_normal((count, self.numbers_per_response)))
+
+    def responses(self, spherical: FloatArray) -> FloatArray:
+        """Return the responses made of standard normal numbers, a row each: random effects by term and level, then residuals."""
+        count = len(spherical)
         at = self.numbers_per_response - self.mean.size
         errors = spherical[:, at:]
         result = (errors if self.correlate is None else self.correlate(np.ascontiguousarray(errors))) * self.error
@@ -250,48 +254,6 @@ def seed_sequence(rng: Seed) -> np.random.SeedSequence:
     if isinstance(rng, np.random.Generator):
         return np.random.SeedSequence(rng.integers(2**32, size=8, dtype=np.uint64).tolist())
     return np.random.SeedSequence(rng)
-
-
-def simulate(fit: LinearMixedModel, n: int = 1, *, rng: Seed = None, conditional: bool = False) -> FloatArray:
-    """Draw responses from a fitted model.
-
-    Parameters
-    ----------
-    fit : LinearMixedModel
-        The fitted model.
-    n : int
-        How many responses.
-    rng : int, SeedSequence or Generator, optional
-        Where the random numbers come from. With the same seed, the first of many are the same as those of few.
-    conditional : bool
-        False: every response has new random effects. True: the conditional modes are in all of them.
-
-    Returns
-    -------
-    ndarray
-        Shape (n, nobs): a response in each row, for the rows that the fit used, with the offset in it.
-
-    Raises
-    ------
-    ControlError
-        The number is negative.
-
-    Examples
-    --------
-    >>> import multilevel as ml
-    >>> fit = ml.lmer("Reaction ~ Days + (Days | Subject)", ml.load_dataset("sleepstudy"))
-    >>> fit.simulate(3, rng=1).shape
-    (3, 180)
-    """
-    if n < 0:
-        raise ControlError(f"The number of responses to simulate must not be negative; it is {n}.")
-    generator = np.random.default_rng(rng)
-    source = gaussian_source(fit, conditional=conditional)
-    result = np.empty((n, fit.nobs))
-    step = batch_size(source)
-    for first in range(0, n, step):
-        result[first : first + step] = source.draw(generator, min(step, n - first))
-    return result
 
 
 def is_nested(inner: IntArray, n_levels: int, outer: npt.NDArray[np.integer]) -> bool:

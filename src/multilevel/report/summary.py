@@ -12,7 +12,7 @@ import numpy as np
 from multilevel.inference.coefficients import coefficient_table
 from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
 from multilevel.model.variance_components import VarianceComponents
-from multilevel.report.numbers import QUANTILE_LABELS, quantile_summary
+from multilevel.report.numbers import QUANTILE_LABELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -298,7 +298,7 @@ def summarise(
     correlations = covariance.to_numpy() / np.outer(deviations, deviations)
     np.fill_diagonal(correlations, 1.0)
     shown = len(covariance) <= MAX_CORRELATIONS if correlation is None else bool(correlation)
-    quantiles = quantile_summary(fit._residual_values("scaled"))
+    quantiles = fit._scaled_residual_quantiles
     return Summary(
         formula=str(fit.formula),
         reml=fit.reml,

@@ -1,0 +1,45 @@
+"""How the site is built: every page of it is executed, and an error or a warning fails the build."""
+
+from __future__ import annotations
+
+import os
+
+from multilevel import __version__
+
+project = "multilevel"
+author = "The multilevel developers"
+copyright = "The multilevel developers"
+release = version = __version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+html_theme = "furo"
+html_title = f"multilevel {__version__}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+# Pages run at build; what was run before and has not changed is taken from the cache, unless a whole run is asked for.
+nb_execution_mode = os.environ.get("MULTILEVEL_DOCS_EXECUTION", "cache")
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_execution_excludepatterns = ["api/*"]
+nb_merge_streams = True
+nb_number_source_lines = False
+
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "undoc-members": False}
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_preprocess_types = False

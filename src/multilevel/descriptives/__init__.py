@@ -1,0 +1,1 @@
+"""Describing data: statistics of columns, whole or by group, and how columns vary together."""

@@ -1,0 +1,1 @@
+"""What other packages read: tidy frames, files, and the names that their users know."""

@@ -1,0 +1,291 @@
+"""Saving a fit to a file and loading it again, without pickle: arrays, JSON and, where asked for, the data as Parquet."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel._version import __version__
+from multilevel.errors import DataError, MultilevelError
+from multilevel.export.archive import MAX_BYTES, ArchiveReader, ArchiveWriter
+from multilevel.export.rows_not_saved import RowsNotSaved
+from multilevel.export.stored_engine import restore_engine, store_engine
+from multilevel.export.stored_formula import (
+    require,
+    restore_encoder,
+    restore_levels,
+    store_encoder,
+    store_levels,
+    texts,
+)
+from multilevel.export.stored_options import restore_argument, restore_control, store_argument, store_control
+from multilevel.export.stored_rows import restore_rows, store_rows
+from multilevel.formula.design import Design, GroupingFactor, RandomTerm
+from multilevel.formula.grammar import parse_formula
+from multilevel.model.residual_structure import refuse_structures
+
+if TYPE_CHECKING:
+    from multilevel.model.fitted import LinearMixedModel
+
+FORMAT = "multilevel fit"
+VERSION = 1
+"""Raised when a file can no longer be read by what reads those of the version before."""
+
+DAMAGE = (
+    KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RuntimeError, EOFError, MemoryError,
+    NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile, MultilevelError,
+)  # fmt: skip
+"""What reading a damaged file can raise."""
+
+
+def save(fit: LinearMixedModel, path: str | PathLike[str], *, data: bool = False) -> None:
+    """Save a fit to a file.
+
+    Parameters
+    ----------
+    fit : LinearMixedModel
+        The fitted model.
+    path : str or path
+        The file; one that is there is replaced.
+    data : bool
+        Whether the rows and the data frame are saved too. Without them a loaded fit can be summarised, tested (`anova`, contrasts,
+        intervals, profiles) and used for predictions and simulations of new data, since it holds the cross-products, the design's
+        memory and the estimates; what looks at the rows of the fit itself (`fitted`, `residuals`, `refit`, a bootstrap, `update`,
+        a comparison with another fit) needs them.
+
+    Raises
+    ------
+    DataError
+        The rows are to be saved and the fit does not hold them.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import multilevel as ml
+    >>> fit = ml.lmer("Reaction ~ Days + (Days | Subject)", ml.load_dataset("sleepstudy"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fit.save(pathlib.Path(folder) / "fit.mlm")
+    ...     again = ml.load(pathlib.Path(folder) / "fit.mlm")
+    >>> str(again.summary()) == str(fit.summary())
+    True
+    """
+    refuse_structures(fit, "Saving to a file")
+    design = fit._design
+    rowless = isinstance(design.columns, RowsNotSaved)
+    if data and rowless:
+        raise DataError("This fit was loaded from a file without its rows, so that they cannot be saved with it.")
+    writer = ArchiveWriter()
+    factors: list[GroupingFactor] = []
+    for term in design.random:
+        if all(term.factor is not known for known in factors):
+            factors.append(term.factor)
+    place = {factor.name: i for i, factor in enumerate(factors)}
+    arguments = {name: store_argument(value, data) for name, value in getattr(fit._data, "arguments", {}).items()}
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "library": __version__,
+        "formula": str(design.formula),
+        "reml": fit.reml,
+        "control": store_control(fit._control),
+        "arguments": arguments,
+        "design": {
+            "n_fixed": design.n_fixed,
+            "n_columns": int(design.columns.shape[1]),
+            "fixed_names": list(design.fixed_names),
+            "fixed_assign": list(design.fixed_assign),
+            "term_labels": list(design.term_labels),
+            "dropped_names": list(design.dropped_names),
+            "response_name": design.response_name,
+            "n_rows": design.n_rows,
+            "missing_by_column": dict(design.missing_by_column),
+            "na_action": design.na_action,
+            "weighted": design.weights is not None,
+            "has_offset": design.offset is not None,
+            "factors": [
+                {"name": factor.name, "levels": store_levels(factor.level_set, f"groups/{i}", writer)}
+                for i, factor in enumerate(factors)
+            ],
+            "random": [
+                {
+                    "label": term.label,
+                    "factor": place[term.factor.name],
+                    "names": list(term.names),
+                    "columns": list(term.columns),
+                    "structure": term.structure,
+                }
+                for term in design.random
+            ],
+        },
+        "encoder": None if design.encoder is None else store_encoder(design.encoder, place, writer),
+        "engine": store_engine(fit._engine, writer),
+        "quantiles": writer.array("quantiles", fit._scaled_residual_quantiles),
+        "hypotheses": _store_hypotheses(fit, writer),
+        "rows": store_rows(fit, factors, writer) if data else None,
+    }
+    writer.write(Path(path), manifest)
+
+
+def load(path: str | PathLike[str], *, max_bytes: int = MAX_BYTES) -> LinearMixedModel:
+    """Load a fit that was saved by `LinearMixedModel.save`.
+
+    Nothing in the file is executed, and everything in it is checked, so that a file from a stranger is safe to open.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    max_bytes : int
+        The most bytes that it may hold once unpacked.
+
+    Returns
+    -------
+    LinearMixedModel
+        The fit. It gives the same summary, tests and predictions as the one that was saved. A data frame saved with it comes back
+        as a pandas one.
+
+    Raises
+    ------
+    DataError
+        The file is no saved fit, is damaged, too large, or was written by a later version.
+    FileNotFoundError
+        There is no such file.
+    """
+    source = Path(path)
+    try:
+        reader = ArchiveReader(source, max_bytes)
+    except zipfile.BadZipFile as error:
+        raise DataError(f"The file {str(source)!r} is no saved fit.") from error
+    except DataError:
+        raise
+    except DAMAGE as error:
+        raise DataError(_damaged(source, error)) from error
+    try:
+        manifest = reader.manifest()
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+            raise DataError(f"The file {str(source)!r} is no saved fit.")
+        version = manifest.get("version")
+        if isinstance(version, int) and version > VERSION:
+            raise DataError(
+                f"The file {str(source)!r} was written by multilevel {manifest.get('library')} in a format that this version"
+                f" ({__version__}) cannot read; update multilevel."
+            )
+        return _restore(manifest, reader)
+    except DataError as error:
+        if str(source) in str(error):
+            raise
+        raise DataError(_damaged(source, error)) from error
+    except DAMAGE as error:
+        raise DataError(_damaged(source, error)) from error
+    finally:
+        reader.close()
+
+
+def _damaged(path: Path, error: BaseException) -> str:
+    text = str(error.args[0]) if error.args else type(error).__name__
+    return f"The file {str(path)!r} is damaged or no saved fit: {text.rstrip('.')}."
+
+
+def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedModel:
+    from multilevel.model.fitted import LinearMixedModel
+
+    require(manifest["version"] == VERSION, "its version is unknown")
+    stored, rows = manifest["design"], manifest["rows"]
+    engine_part = manifest["engine"]
+    nobs, n_columns, p = int(engine_part["nobs"]), int(stored["n_columns"]), int(stored["n_fixed"])
+    require(0 <= p < n_columns and nobs > 0, "the size of the design is damaged")
+    levels = [restore_levels(factor["levels"], reader) for factor in stored["factors"]]
+    factors = []
+    for i, factor in enumerate(stored["factors"]):
+        codes = cast("npt.NDArray[np.int32]", RowsNotSaved((nobs,)))
+        if rows is not None:
+            codes = reader.array(rows["codes"][i], "c", 1)
+            require(codes.shape == (nobs,), "the rows are incomplete")
+            require(bool(codes.min() >= 0 and codes.max() < len(levels[i])), "the rows have unknown levels")
+        factors.append(GroupingFactor(str(factor["name"]), codes, levels[i]))
+    by_name = {factor.name: factor for factor in factors}
+    require(len(by_name) == len(factors), "a grouping factor stands twice")
+    random = []
+    for term in stored["random"]:
+        columns, names = tuple(int(c) for c in term["columns"]), tuple(texts(term["names"]))
+        require(
+            len(columns) == len(names) > 0 and 0 <= min(columns) <= max(columns) < n_columns - 1, "a term is damaged"
+        )
+        random.append(
+            RandomTerm(str(term["label"]), factors[int(term["factor"])], names, columns, str(term["structure"]))
+        )
+    engine = restore_engine(engine_part, reader, random, by_name, n_columns, bool(manifest["reml"]))
+    require(engine.beta.size == p, "the estimates have the wrong number")
+    design = Design(
+        formula=parse_formula(str(manifest["formula"])),
+        columns=cast("npt.NDArray[np.float64]", RowsNotSaved((nobs, n_columns))),
+        n_fixed=p,
+        fixed_names=tuple(texts(stored["fixed_names"])),
+        fixed_assign=tuple(int(at) for at in stored["fixed_assign"]),
+        term_labels=tuple(texts(stored["term_labels"])),
+        dropped_names=tuple(texts(stored["dropped_names"])),
+        response_name=str(stored["response_name"]),
+        random=tuple(random),
+        weights=cast("npt.NDArray[np.float64]", RowsNotSaved((nobs,))) if stored["weighted"] else None,
+        offset=cast("npt.NDArray[np.float64]", RowsNotSaved((nobs,))) if stored["has_offset"] else None,
+        n_rows=int(stored["n_rows"]),
+        kept=None,
+        missing_by_column={str(name): int(count) for name, count in stored["missing_by_column"].items()},
+        na_action=str(stored["na_action"]),
+        row_labels=None,
+        encoder=None if manifest["encoder"] is None else restore_encoder(manifest["encoder"], levels, reader),
+    )
+    require(len(design.fixed_names) == len(design.fixed_assign) == p, "the names of the fixed effects are incomplete")
+    frame = None
+    if rows is not None:
+        design, frame = restore_rows(design, rows, reader)
+    fit = LinearMixedModel(
+        design, engine, bool(manifest["reml"]), restore_control(manifest["control"]), _source(manifest, frame)
+    )
+    if rows is None:
+        quantiles = reader.array(manifest["quantiles"], "f", 1)
+        require(quantiles.shape == (5,) and bool(np.isfinite(quantiles).all()), "the residuals' quantiles are damaged")
+        fit.__dict__["_scaled_residual_quantiles"] = quantiles
+        fit.__dict__["_term_hypotheses"] = _restore_hypotheses(manifest["hypotheses"], reader, design)
+    return fit
+
+
+def _source(manifest: dict[str, Any], frame: Any) -> Any:
+    from multilevel.model.lmer import FitSource
+
+    arguments = {str(name): restore_argument(value) for name, value in manifest["arguments"].items()}
+    return FitSource(frame, MappingProxyType(arguments))
+
+
+# ---- what is worked out of the rows ------------------------------------------------------------------------------------
+
+
+def _store_hypotheses(fit: LinearMixedModel, writer: ArchiveWriter) -> dict[str, list[str]]:
+    """Return the hypotheses of types I, II and III about the terms, which are made of the rows."""
+    from multilevel.inference.hypotheses import term_hypotheses
+
+    found = {}
+    for kind in (1, 2, 3):
+        try:
+            rows = term_hypotheses(fit, kind)
+        except DataError:
+            # A fit without its data frame (after refit, say) has none of type III; nor will the loaded one.
+            continue
+        found[str(kind)] = [writer.array(f"hypotheses/{kind}_{i}", matrix) for i, matrix in enumerate(rows)]
+    return found
+
+
+def _restore_hypotheses(stored: Any, reader: ArchiveReader, design: Design) -> dict[int, list[npt.NDArray[np.float64]]]:
+    found = {int(kind): [reader.array(name, "f", 2) for name in names] for kind, names in stored.items()}
+    for matrices in found.values():
+        require(len(matrices) == len(design.term_labels), "the hypotheses are incomplete")
+        require(all(matrix.shape[1] == design.n_fixed for matrix in matrices), "a hypothesis has the wrong size")
+    return found

@@ -1,0 +1,1 @@
+"""How good a fit is: variance explained, information criteria, checks, influence, standardised parameters."""

@@ -1,0 +1,71 @@
+"""The groups of rows that a diagnostic is worked out for: a grouping factor's levels, or a column's values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.data.frames import Frame, column_from_values
+from multilevel.errors import DataError
+
+if TYPE_CHECKING:
+    from multilevel.model.fitted import LinearMixedModel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowGroups:
+    """Groups of the rows of a fit.
+
+    Attributes
+    ----------
+    name
+        The grouping factor's or column's name.
+    codes
+        The group of each row used, counted from 0.
+    labels
+        The groups, every one of which has rows.
+    """
+
+    name: str
+    codes: npt.NDArray[np.int32]
+    labels: tuple[str, ...]
+
+
+def row_groups(fit: LinearMixedModel, group: Any) -> RowGroups:
+    """Return the groups that a grouping factor, a column, or one value for each row make.
+
+    Raises
+    ------
+    UnknownColumnError
+        There is no such column.
+    DataError
+        The values do not fit the rows, or there is only one group.
+    """
+    design = fit._design
+    factors = {term.factor.name: term.factor for term in design.random}
+    if isinstance(group, str) and group in factors:
+        return RowGroups(group, factors[group].codes, factors[group].levels)
+    if isinstance(group, str):
+        if fit._data.frame is None:
+            raise DataError(
+                f"The data of this fit are not at hand, so {group!r} cannot be looked up; give the values themselves."
+            )
+        name, column = group, Frame(fit._data.frame).column(group)
+    else:
+        name, column = "group", column_from_values("group", group)
+    factor = column.as_factor()
+    codes = factor.codes
+    if len(codes) == design.n_rows and design.kept is not None:
+        codes = codes[design.kept]
+    if len(codes) != design.nobs:
+        raise DataError(f"The groups {name!r} have {len(codes)} values; there are {design.nobs} rows.")
+    if bool((codes < 0).any()):
+        raise DataError(f"The groups {name!r} lack a value in {int((codes < 0).sum())} of the rows used.")
+    used, places = np.unique(codes, return_inverse=True)
+    if used.size < 2:
+        raise DataError(f"The groups {name!r} have {used.size} value in the rows used; at least two are needed.")
+    names = factor.levels.names
+    return RowGroups(name, places.astype(np.int32), tuple(names[code] for code in used))

@@ -1,0 +1,115 @@
+"""The data frame of a fit, in the user's own kind: with columns replaced, or with only the rows that the fit used."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.errors import DataError, MissingValuesWarning, RankDeficiencyWarning
+
+if TYPE_CHECKING:
+    from multilevel.formula.grammar import Formula
+    from multilevel.model.fitted import LinearMixedModel
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+def data_of(fit: LinearMixedModel) -> Any:
+    """Return the data frame that a model was fitted to.
+
+    Raises
+    ------
+    DataError
+        The fit has none: it was not made by `lmer`, or its response was replaced.
+    """
+    frame = getattr(fit._data, "frame", None)
+    if frame is None or fit._design.encoder is None:
+        raise DataError("The fit has no data frame to fit the changed model to; fit the model with lmer.")
+    return frame
+
+
+def with_columns(data: Any, columns: Mapping[str, npt.NDArray[Any]]) -> Any:
+    """Return a data frame of the same kind with columns replaced or added; the one given does not change."""
+    if isinstance(data, Mapping):
+        return {**data, **columns}
+    if _is_pandas(data):
+        return data.assign(**columns)
+    import narwhals.stable.v2 as nw
+
+    frame = _eager(data)
+    series = [nw.Series.from_numpy(name, values, backend=frame.implementation) for name, values in columns.items()]
+    return frame.with_columns(*series).to_native()
+
+
+def only_rows(data: Any, kept: BoolArray) -> Any:
+    """Return a data frame of the same kind with some of its rows."""
+    if isinstance(data, Mapping):
+        return {name: values_of_rows(values, kept) for name, values in data.items()}
+    if _is_pandas(data):
+        return data.loc[kept]
+    return _eager(data).filter(kept.tolist()).to_native()
+
+
+def values_of_rows(values: Any, kept: BoolArray) -> Any:
+    """Return some of the values of an array, a series or a list."""
+    if hasattr(values, "iloc"):
+        return values.iloc[np.flatnonzero(kept)]
+    if hasattr(values, "filter"):
+        return values.filter(kept.tolist())
+    return np.asarray(values)[kept]
+
+
+def refitted(fit: LinearMixedModel, formula: str | Formula, data: Any, **arguments: Any) -> LinearMixedModel:
+    """Fit a formula to data with the criterion, the control and the arguments of a fit.
+
+    What was said of its missing values and its dropped columns is not said again; starting values are not used again.
+
+    Raises
+    ------
+    DataError
+        Other rows than those of the fit would be used.
+    """
+    from multilevel.model.lmer import lmer
+
+    given = {**fit._data.arguments, **arguments}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MissingValuesWarning)
+        warnings.simplefilter("ignore", RankDeficiencyWarning)
+        found = lmer(formula, data, reml=fit.reml, control=replace(fit._control, start=None), **given)
+    if found.nobs != fit.nobs:
+        raise DataError(
+            f"The changed model would be fitted to {found.nobs} rows and the fit has {fit.nobs}: some values are not defined"
+            f" under the formula '{formula}'."
+        )
+    return found
+
+
+def on_rows_used(fit: LinearMixedModel) -> LinearMixedModel:
+    """Return the fit on a data frame without the rows that it left out, so that smaller models keep to the same rows."""
+    kept = fit._design.kept
+    if kept is None:
+        data_of(fit)
+        return fit
+    arguments = dict(fit._data.arguments)
+    for name in ("weights", "offset"):
+        if arguments.get(name) is not None and not isinstance(arguments[name], str):
+            arguments[name] = values_of_rows(arguments[name], kept)
+    return refitted(fit, fit.formula, only_rows(data_of(fit), kept), **arguments)
+
+
+def _is_pandas(data: Any) -> bool:
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(data, pandas.DataFrame)
+
+
+def _eager(data: Any) -> Any:
+    import narwhals.stable.v2 as nw
+
+    frame: Any = nw.from_native(data)
+    return frame.collect() if isinstance(frame, nw.LazyFrame) else frame

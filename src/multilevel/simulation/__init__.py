@@ -1,0 +1,1 @@
+"""R's random numbers and simulated designs with known parameters."""

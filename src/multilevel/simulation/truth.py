@@ -1,0 +1,195 @@
+"""What simulated data were made with: the parameters, and the random effects that were drawn."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.engine.structures import Unstructured, lower_triangle, structure_of
+from multilevel.model.variance_components import VarianceComponents, term_variance
+from multilevel.report.numbers import format_values
+from multilevel.report.tables import Table
+from multilevel.report.variance_table import variance_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from multilevel.simulation.covariances import TermNames
+
+FloatArray = npt.NDArray[np.float64]
+
+DIGITS = 4
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Truth:
+    """The parameters that data were simulated with; its facts have the names that they have in a fitted model.
+
+    Attributes
+    ----------
+    formula : str
+        The formula.
+    fixef : pandas.Series
+        Fixed effects by name, in the order of the columns of X.
+    sigma : float
+        Residual standard deviation; where it differs between rows, the root of the mean of the variances.
+    sigma_rule : str
+        What the residual standard deviation follows from where it differs between rows; otherwise empty.
+    random_effects : mapping
+        The random effects that were drawn: by grouping factor a data frame, levels in rows, columns of its terms in columns.
+    n_rows : int
+        Number of rows.
+    n_missing : mapping
+        How many values were made missing, by column.
+
+    Examples
+    --------
+    >>> import multilevel as ml
+    >>> design = ml.DataDesign(
+    ...     "y ~ x + (1 + x | school)",
+    ...     levels={"school": 20, "pupil": 15},
+    ...     predictors={"x": "normal(0, 1)"},
+    ...     fixed={"(Intercept)": 50, "x": 3},
+    ...     random={"school": {"sd": [4, 1], "corr": 0.3}},
+    ...     sigma=8,
+    ... )
+    >>> frame, truth = design.draw(rng=1)
+    >>> print(truth)
+    Parameters of simulated data
+    Formula: y ~ x + (1 + x | school)
+    <BLANKLINE>
+    Random effects:
+     Groups   Name        Std.Dev. Corr
+     school   (Intercept) 4
+              x           1        0.30
+     Residual             8
+    Number of obs: 300, groups:  school, 20
+    <BLANKLINE>
+    Fixed effects:
+                value
+    (Intercept)    50
+    x               3
+    >>> truth.theta.to_dict()
+    {'school.(Intercept)': 0.5, 'school.x.(Intercept)': 0.0375, 'school.x': 0.1192...}
+    """
+
+    formula: str
+    fixef: pd.Series[float]
+    sigma: float
+    sigma_rule: str
+    random_effects: Mapping[str, pd.DataFrame]
+    n_rows: int
+    n_missing: Mapping[str, int]
+    _terms: tuple[TermNames, ...] = field(default=())
+    _factors: tuple[FloatArray, ...] = field(default=())
+
+    def varcorr(self) -> VarianceComponents:
+        """Return the variances and correlations of the random effects, in the order of theta."""
+        return components_of(self._terms, self._factors, self.sigma)
+
+    @property
+    def theta(self) -> pd.Series[float]:
+        """Covariance parameters relative to the residual's, in lme4's order and names; infinite without a residual."""
+        import pandas as pd
+
+        names: list[str] = []
+        values: list[float] = []
+        for term, factor in zip(self._terms, self._factors, strict=True):
+            names.extend(structure_of("unstructured", len(term.names)).theta_names(term.names, term.group))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values.extend((factor / self.sigma)[lower_triangle(len(term.names))].tolist())
+        return pd.Series(values, index=names, name="theta", dtype="float64")
+
+    @property
+    def ngroups(self) -> pd.Series[int]:
+        """Number of levels of each grouping factor, by decreasing number."""
+        import pandas as pd
+
+        counts = {term.group: len(self.random_effects[term.group]) for term in self._terms}
+        return pd.Series(counts, name="levels", dtype="int64")
+
+    @property
+    def parameters(self) -> pd.Series[float]:
+        """All parameters under one name each: fixed effects, ``sd_x|school``, ``cor_x.(Intercept)|school``, ``sigma``."""
+        import pandas as pd
+
+        names, values = parameter_values(self.varcorr())
+        numbers = np.array([*self.fixef, *values, self.sigma], dtype=np.float64)
+        return pd.Series(numbers, index=[*self.fixef.index, *names, "sigma"], name="truth")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return all parameters, one in each row, in the column ``truth``."""
+        return self.parameters.to_frame()
+
+    def _table(self) -> Table:
+        cells = format_values([float(value) for value in self.fixef], DIGITS)
+        rows = tuple((str(name), cell) for name, cell in zip(self.fixef.index, cells, strict=True))
+        return Table("Fixed effects", ("", "value"), rows)
+
+    def _notes(self) -> list[str]:
+        notes = []
+        if self.sigma_rule:
+            notes.append(f"The residual standard deviation differs between rows: {self.sigma_rule}")
+        if self.n_missing:
+            counts = ", ".join(f"{count} of {name}" for name, count in self.n_missing.items())
+            notes.append(f"Values made missing: {counts}")
+        return notes
+
+    def __str__(self) -> str:
+        """Return the text."""
+        from multilevel.report.text import data_line
+
+        parts = [
+            f"Parameters of simulated data\nFormula: {self.formula}",
+            f"Random effects:\n{variance_table(self.varcorr(), variances=False, digits=DIGITS)}\n"
+            f"{data_line(self.n_rows, self.ngroups)}",
+            f"Fixed effects:\n{self._table().to_text()}",
+            *(["\n".join(self._notes())] if self._notes() else []),
+        ]
+        return "\n\n".join(parts)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """Return the HTML for a notebook."""
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
+        return (
+            f"<p>Parameters of simulated data: <code>{html.escape(self.formula)}</code></p>\n"
+            f"{variance_table(self.varcorr(), variances=False, digits=DIGITS).to_html()}\n{self._table().to_html()}\n{notes}"
+        )
+
+
+def components_of(terms: Sequence[TermNames], factors: Sequence[FloatArray], sigma: float) -> VarianceComponents:
+    """Return variance components from the factors of the covariance matrices."""
+    parts = tuple(
+        term_variance(term.group, term.names, factor, 1.0, "unstructured", Unstructured(len(term.names)))
+        for term, factor in zip(terms, factors, strict=True)
+    )
+    return VarianceComponents(parts, sigma)
+
+
+def parameter_values(components: VarianceComponents) -> tuple[list[str], list[float]]:
+    """Return names and values of standard deviations and correlations, as in the tables of a fit's intervals."""
+    names: list[str] = []
+    values: list[float] = []
+    for term in components:
+        k = len(term.names)
+        for c in range(k):
+            names.append(f"sd_{term.names[c]}|{term.group}")
+            values.append(float(term.standard_deviations[c]))
+            for r in range(c + 1, k if term.correlated else 0):
+                names.append(f"cor_{term.names[r]}.{term.names[c]}|{term.group}")
+                values.append(float(term.correlation[r, c]))
+    return names, values
+
+
+def effects_frame(group: str, names: Sequence[str], values: FloatArray, levels: Sequence[str]) -> pd.DataFrame:
+    """Return the random effects of a grouping factor as a fit's `ranef` shows conditional modes."""
+    import pandas as pd
+
+    return pd.DataFrame(values, columns=list(names), index=pd.Index(levels, name=group))

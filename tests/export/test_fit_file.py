@@ -1,0 +1,368 @@
+"""Saved fits: what comes back, what is refused, and files of earlier versions."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import multilevel as ml
+import reference_cases as rc
+
+FOLDER = Path(__file__).parent
+
+CASES = [
+    "sleepstudy_reml",
+    "sleepstudy_uncorrelated_ml",
+    "dyestuff2_reml",
+    "penicillin_reml",
+    "cake_recipe_slopes_reml",
+    "nested_vector_ml",
+    "nested_crossed_reml",
+    "weights_and_offset_reml",
+    "rank_deficient_reml",
+    "bad_scale_reml",
+]
+
+
+def reload(fit: ml.LinearMixedModel, tmp_path: Path, **options) -> ml.LinearMixedModel:
+    fit.save(tmp_path / "fit.mlm", **options)
+    return ml.load(tmp_path / "fit.mlm")
+
+
+def check_same(fit: ml.LinearMixedModel, again: ml.LinearMixedModel) -> None:
+    assert repr(again) == repr(fit)
+    for ddf in ("satterthwaite", "kenward-roger") if fit.reml else ("satterthwaite",):
+        assert str(again.summary(ddf=ddf)) == str(fit.summary(ddf=ddf))
+    assert again.summary().to_dict() == fit.summary().to_dict()
+    for kind in (1, 2, 3):
+        assert str(ml.anova(again, type=kind)) == str(ml.anova(fit, type=kind))
+    for group, frame in fit.ranef().items():
+        pd.testing.assert_frame_equal(again.ranef()[group], frame)
+    pd.testing.assert_frame_equal(again.tidy(("ran_vals", "ran_pars")), fit.tidy(("ran_vals", "ran_pars")))
+    frame = fit._data.frame
+    new = frame.iloc[:5] if isinstance(frame, pd.DataFrame) else frame[:5]
+    offset = {} if fit._design.offset is None else {"offset": 0.0}
+    pd.testing.assert_frame_equal(again.predict(new, se=True, **offset), fit.predict(new, se=True, **offset))
+    weights = {} if fit._design.weights is None else {"weights": 1.0}
+    found = again.simulate(2, new, rng=1, **offset, **weights)
+    np.testing.assert_array_equal(found, fit.simulate(2, new, rng=1, **offset, **weights))
+    assert again.convergence.status == fit.convergence.status
+    np.testing.assert_allclose(again.convergence.hessian, fit.convergence.hessian, rtol=1e-10)
+    assert (again.deviance, again.reml_criterion, again.nobs) == (fit.deviance, fit.reml_criterion, fit.nobs)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_without_the_rows(name, tmp_path):
+    fit = rc.fit(name)
+    again = reload(fit, tmp_path)
+    check_same(fit, again)
+    if name == "sleepstudy_reml":
+        np.testing.assert_allclose(again.confint(), fit.confint(), rtol=1e-9)
+    # It can be saved again.
+    check_same(fit, reload(again, tmp_path))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_with_the_rows(name, tmp_path):
+    fit = rc.fit(name)
+    again = reload(fit, tmp_path, data=True)
+    check_same(fit, again)
+    pd.testing.assert_series_equal(again.fitted(), fit.fitted())
+    pd.testing.assert_series_equal(again.residuals("pearson"), fit.residuals("pearson"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ml.RankDeficiencyWarning)
+        changed = again.update(". ~ .")
+    np.testing.assert_allclose(changed.fixef, fit.fixef, rtol=1e-6, atol=1e-9)
+    assert again.simulate(1, rng=1).shape == (1, fit.nobs)
+    np.testing.assert_allclose(again.refit(again.get_me("y")).theta, fit.theta, atol=1e-4)
+
+
+def test_comparing_loaded_fits(tmp_path):
+    fit = rc.fit("sleepstudy_reml")
+    small = fit.update("Reaction ~ Days + (1 | Subject)")
+    again = reload(fit, tmp_path, data=True)
+    assert str(ml.anova(again, small)) == str(ml.anova(fit, small))
+    without = reload(fit, tmp_path)
+    with pytest.raises(ml.DataError, match="rows of the data, which were not saved"):
+        ml.anova(without, small)
+
+
+def test_what_needs_the_rows(tmp_path):
+    again = reload(rc.fit("sleepstudy_reml"), tmp_path)
+    uses = {
+        "fitted": again.fitted, "residuals": again.residuals, "predict": again.predict, "simulate": again.simulate,
+        "bootstrap": again.bootstrap, "X": lambda: again.get_me("X"), "refit": lambda: again.refit(np.arange(180.0)),
+        "y": lambda: again.get_me("y"), "save": lambda: again.save(tmp_path / "x.mlm", data=True),
+    }  # fmt: skip
+    for name, use in uses.items():
+        with pytest.raises(ml.DataError, match="rows"):
+            use()
+        assert name
+    for use in (again.augment, lambda: again.update(". ~ . - Days")):
+        with pytest.raises(ml.DataError, match="holds no data frame"):
+            use()
+    ml_fit = again.update(reml=False)
+    assert ml_fit.loglik == pytest.approx(rc.fit("sleepstudy_reml").update(reml=False).loglik, rel=1e-10)
+    assert not (tmp_path / "x.mlm").exists()
+
+
+def test_all_kinds_of_terms_and_levels(tmp_path):
+    rng = np.random.default_rng(2)
+    n = 240
+    frame = pd.DataFrame(
+        {
+            "y": rng.normal(size=n),
+            "x": rng.normal(size=n),
+            "z": rng.uniform(1, 9, n),
+            "arm": rng.choice(["a", "b", "c"], n),
+            "grade": pd.Categorical(rng.choice(["low", "mid", "high"], n), ["low", "mid", "high"], ordered=True),
+            "flag": rng.random(n) < 0.5,
+            "day": pd.to_datetime("2024-01-01") + pd.to_timedelta(rng.integers(0, 12, n), unit="D"),
+            "site": rng.integers(0, 8, n),
+            "half": rng.integers(0, 6, n) / 2,
+            "my group": rng.choice(["été", "ñ", "日本", "x:y"], n),
+        },
+        index=pd.Index([f"row {i}" for i in range(n)], name="id"),
+    )  # fmt: skip
+    formula = (
+        "y ~ poly(z, 2) + ns(x, 3) + cut(z, c(0, 3, 6, 10)) + scale(x):arm + arm * flag + grade + relevel(arm, 'b'):x"
+        " + offset(0.1 * z) + (1 + x | site) + (1 | day) + (1 | half) + (0 + grade || `my group`) + (1 | arm:site)"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ml.RankDeficiencyWarning)
+        fit = ml.lmer(formula, frame, contrasts={"arm": "sum", "grade": np.array([[1.0, 0], [0, 1], [-1, -1]])})
+    for data in (False, True):
+        again = reload(fit, tmp_path, data=data)
+        assert str(again.summary()) == str(fit.summary())
+        pd.testing.assert_frame_equal(again.predict(frame, se=True), fit.predict(frame, se=True))
+        for group, modes in fit.ranef().items():
+            assert again.ranef()[group].index.tolist() == modes.index.tolist()
+    pd.testing.assert_series_equal(again.fitted(), fit.fitted())
+    pd.testing.assert_frame_equal(again._data.frame, frame)
+
+
+@pytest.mark.parametrize("kind", ["polars", "mapping"])
+def test_other_frames(kind, tmp_path):
+    frame = ml.load_dataset("sleepstudy").astype({"Subject": str})
+    given = pl.from_pandas(frame) if kind == "polars" else {name: frame[name].to_numpy() for name in frame}
+    fit = ml.lmer("Reaction ~ Days + (Days | Subject)", given)
+    again = reload(fit, tmp_path, data=True)
+    np.testing.assert_allclose(again.update("Reaction ~ Days + (1 | Subject)").nobs, 180)
+    assert str(ml.anova(again, type=3)) == str(ml.anova(fit, type=3))
+
+
+def test_rows_left_out(tmp_path):
+    frame = ml.load_dataset("sleepstudy")
+    frame.loc[[3, 50], "Reaction"] = np.nan
+    with pytest.warns(ml.MissingValuesWarning):
+        fit = ml.lmer("Reaction ~ Days + (1 | Subject)", frame, na_action="exclude", weights=np.ones(180))
+    for data in (False, True):
+        again = reload(fit, tmp_path, data=data)
+        assert again.n_missing == 2
+        assert str(again.summary()) == str(fit.summary())
+    pd.testing.assert_series_equal(again.fitted(), fit.fitted())
+    with pytest.warns(ml.MissingValuesWarning):
+        assert again.update(". ~ . - Days").nobs == 178
+
+
+def test_a_fit_after_refit_has_no_data_frame(tmp_path):
+    fit = rc.fit("sleepstudy_reml")
+    again = reload(fit.refit(fit.get_me("y") * 2), tmp_path, data=True)
+    assert again._data.frame is None
+    assert again.fixef.iloc[1] == pytest.approx(2 * fit.fixef.iloc[1])
+
+
+def test_data_that_parquet_cannot_hold(tmp_path):
+    frame = ml.load_dataset("sleepstudy").assign(note=[object() for _ in range(180)])
+    fit = ml.lmer("Reaction ~ Days + (1 | Subject)", frame)
+    with pytest.raises(ml.DataError, match="cannot be written as Parquet"):
+        fit.save(tmp_path / "fit.mlm", data=True)
+    assert list(tmp_path.iterdir()) == []
+    assert reload(fit, tmp_path).nobs == 180
+
+
+def test_control_survives(tmp_path):
+    control = ml.LmerControl(optimizer="nelder-mead", max_evaluations=5000, start=(1.0, 0.1, 0.5))
+    fit = ml.lmer("Reaction ~ Days + (Days | Subject)", ml.load_dataset("sleepstudy"), control=control)
+    assert reload(fit, tmp_path)._control == control
+
+
+# ---- earlier versions --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["version_1", "version_1_rows"])
+def test_files_of_earlier_versions(name):
+    """Files that ``fit.save(path)`` and ``fit.save(path, data=True)`` wrote once, and that every later version must read."""
+    again = ml.load(FOLDER / f"{name}.mlm")
+    frame = pd.read_parquet(rc.FOLDER / "machines.parquet")
+    fit = ml.lmer(str(again.formula), frame)
+    assert str(again.summary()) == str(fit.summary())
+    np.testing.assert_allclose(again.predict(frame), fit.predict(), rtol=1e-10)
+    if name.endswith("rows"):
+        pd.testing.assert_series_equal(again.fitted(), fit.fitted())
+
+
+def test_later_versions_are_refused(tmp_path):
+    path = altered(tmp_path, manifest={"version": 2, "library": "9.9"})
+    with pytest.raises(ml.DataError, match=r"written by multilevel 9\.9 in a format that this version .* cannot read"):
+        ml.load(path)
+
+
+# ---- damaged and hostile files -----------------------------------------------------------------------------------------
+
+
+def members(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write(path: Path, content: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return path
+
+
+def altered(tmp_path: Path, *, manifest=None, arrays=None, source="version_1_rows") -> Path:
+    content = members(FOLDER / f"{source}.mlm")
+    stored = json.loads(content["manifest.json"])
+    stored.update(manifest or {})
+    content["manifest.json"] = json.dumps(stored).encode()
+    for name, array in (arrays or {}).items():
+        content[name] = array if isinstance(array, bytes) else npy(array)
+    return write(tmp_path / "altered.mlm", content)
+
+
+def npy(array: np.ndarray, **options) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def test_files_that_are_no_fits(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        ml.load(tmp_path / "nothing.mlm")
+    for number, content in enumerate([b"", b"hello", pickle.dumps({"a": 1})]):
+        path = tmp_path / f"{number}.mlm"
+        path.write_bytes(content)
+        with pytest.raises(ml.DataError, match="no saved fit"):
+            ml.load(path)
+    empty = write(tmp_path / "empty.mlm", {"other.txt": b"x"})
+    with pytest.raises(ml.DataError, match="has no manifest"):
+        ml.load(empty)
+    other = write(tmp_path / "other.mlm", {"manifest.json": b'{"format": "something"}'})
+    with pytest.raises(ml.DataError, match="no saved fit"):
+        ml.load(other)
+    listed = write(tmp_path / "listed.mlm", {"manifest.json": b"[1]"})
+    with pytest.raises(ml.DataError, match="no saved fit"):
+        ml.load(listed)
+
+
+def test_pickled_arrays_are_not_unpickled(tmp_path):
+    class Loud:
+        def __reduce__(self):
+            return (pytest.fail, ("something was executed",))
+
+    path = altered(tmp_path, arrays={"engine/beta.npy": npy(np.array([Loud()]), allow_pickle=True)})
+    with pytest.raises(ml.DataError, match="damaged"):
+        ml.load(path)
+
+
+def test_large_files(tmp_path):
+    path = FOLDER / "version_1_rows.mlm"
+    with pytest.raises(ml.DataError, match="give max_bytes= if you trust it"):
+        ml.load(path, max_bytes=1000)
+    huge = (
+        b"\x93NUMPY\x01\x00v\x00"
+        + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }".ljust(117)
+        + b"\n"
+    )
+    with pytest.raises(ml.DataError, match="another size than it says"):
+        ml.load(altered(tmp_path, arrays={"engine/beta.npy": huge}))
+
+
+def test_truncated_and_flipped_files(tmp_path):
+    content = (FOLDER / "version_1_rows.mlm").read_bytes()
+    path = tmp_path / "broken.mlm"
+    rng = np.random.default_rng(1)
+    for end in rng.integers(1, len(content) - 1, 20).tolist():
+        path.write_bytes(content[:end])
+        with pytest.raises(ml.DataError):
+            ml.load(path)
+    for at in rng.integers(0, len(content), 200).tolist():
+        path.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
+        load_or_refuse(path)
+
+
+def load_or_refuse(path: Path) -> bool:
+    """Load a file and use the fit; say whether that was possible. Nothing but our own errors may come out."""
+    try:
+        fit = ml.load(path)
+        fit.summary()
+        fit.ranef(cond_var=True)
+    except ml.MultilevelError:
+        return False
+    return True
+
+
+def test_altered_arrays_are_refused_or_harmless(tmp_path):
+    """Every array with numbers of any size, and in other shapes: the kernels must never see places out of range."""
+    content = members(FOLDER / "version_1_rows.mlm")
+    arrays = [name for name in content if name.endswith(".npy")]
+    rng = np.random.default_rng(2)
+    refused = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for name in arrays:
+            array = np.load(io.BytesIO(content[name]))
+            if not array.size:
+                continue
+            for change in ("negative", "large", "shuffled", "short", "long", "zero", "nan"):
+                new = array.copy()
+                if change in ("negative", "large", "nan"):
+                    value = {"negative": -3, "large": 10**6, "nan": np.nan if array.dtype.kind == "f" else -1}[change]
+                    new.flat[rng.integers(array.size)] = value
+                elif change == "shuffled":
+                    new = rng.permutation(array.ravel()).reshape(array.shape)
+                elif change == "zero":
+                    new[...] = 0
+                else:
+                    new = array[:-1] if change == "short" else np.concatenate([array, array[:1]])
+                path = altered(tmp_path, arrays={name: new})
+                refused += not load_or_refuse(path)
+    assert refused > 3 * len(arrays)
+
+
+def test_altered_manifests_are_refused(tmp_path):
+    stored = json.loads(members(FOLDER / "version_1.mlm")["manifest.json"])
+
+    def leaves(value, path=()):
+        if isinstance(value, dict):
+            for key in value:
+                yield from leaves(value[key], (*path, key))
+        elif isinstance(value, list):
+            for i, item in enumerate(value[:2]):
+                yield from leaves(item, (*path, i))
+        yield path
+
+    paths = [path for path in leaves(stored) if path]
+    count = 0
+    for number, value in enumerate((None, -1, "other")):
+        for path in paths[number::3]:
+            changed = json.loads(json.dumps(stored))
+            at = changed
+            for key in path[:-1]:
+                at = at[key]
+            at[path[-1]] = value
+            file = altered(tmp_path, manifest=changed, source="version_1")
+            count += not load_or_refuse(file)
+    assert count > 0.4 * len(paths)
