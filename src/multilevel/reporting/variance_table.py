@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from multilevel.report.numbers import format_correlations, format_values
-from multilevel.report.tables import Table
+from multilevel.reporting.numbers import format_correlations, format_values
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     from multilevel.model.variance_components import TermVariance, VarianceComponents
