@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     from multilevel.quality.standardize import StandardizedParameters, standardize_parameters
     from multilevel.quality.standardized_fit import standardize_fit
     from multilevel.quality.variance import VarianceDecomposition, variance_decomposition
-    from multilevel.report.summary import Summary
+    from multilevel.reporting.summary import Summary
     from multilevel.simulation import scenarios
     from multilevel.simulation.data_design import DataDesign
     from multilevel.simulation.power import power
@@ -151,7 +151,7 @@ _HOME = {
     "Standardizer": "levels.scaling",
     "StepResult": "quality.backward_elimination",
     "Study": "simulation.study",
-    "Summary": "report.summary",
+    "Summary": "reporting.summary",
     "Truth": "simulation.truth",
     "UnknownColumnError": "errors",
     "VariableLevels": "levels.varying",

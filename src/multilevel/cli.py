@@ -22,7 +22,7 @@ from multilevel.errors import ControlError, DataTypeError, FormulaError, Multile
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.report.summary import Summary
+    from multilevel.reporting.summary import Summary
 
 DATASET = "dataset:"
 """What a FILE begins with that names one of the package's own data sets."""

@@ -123,12 +123,14 @@ def test_one_correlation_for_all(r):
 def test_a_single_term_needs_no_name():
     frame = {"x": np.arange(6.0), "g": list("aabbcc")}
     named = ml.simulate("~ x + (1 + x | g)", frame, beta=[1, 2], sd={"g": [2, 1]}, sigma=1, rng=1)
-    for given in (
+    for parameters in (
         {"sd": [2, 1]},
         {"sd": {"sd": [2, 1], "corr": 0}},
         {"cov": [[4, 0], [0, 1]]},
         {"cov": {"g": np.diag([4, 1])}},
     ):
-        np.testing.assert_allclose(ml.simulate("~ x + (1 + x | g)", frame, beta=[1, 2], sigma=1, rng=1, **given), named)
+        np.testing.assert_allclose(
+            ml.simulate("~ x + (1 + x | g)", frame, beta=[1, 2], sigma=1, rng=1, **parameters), named
+        )
     with pytest.raises(ml.ControlError, match="several random-effects terms"):
         ml.simulate("~ 1 + (1 | g) + (1 | h)", {**frame, "h": list("ababab")}, beta=[1], sd=2, sigma=1)

@@ -10,7 +10,7 @@ import numpy as np
 from multilevel.data.levels import level_text
 from multilevel.descriptives.table import FrameTable, cells_of, fixed, frame_table, p_cells, places_for
 from multilevel.errors import ControlError
-from multilevel.report.tables import Table
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,7 @@ from multilevel.errors import ControlError, DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.report.tables import Table
+    from multilevel.reporting.tables import Table
 
 FloatArray = npt.NDArray[np.float64]
 Factors = Literal["codes", "counts", "omit"]
@@ -325,7 +325,7 @@ def _counts(name: str, factor: Factor, groups: Groups | None) -> pd.DataFrame:
 
 def _layout(frame: pd.DataFrame, title: str, by: tuple[str, ...]) -> Table:
     """Lay out the statistics: decimals that suit each row, and the missing values only where there are any."""
-    from multilevel.report.tables import Table
+    from multilevel.reporting.tables import Table
 
     shown = frame if by else frame.reset_index(names="variable")
     labels = [*by, "variable"]

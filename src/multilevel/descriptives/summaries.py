@@ -15,7 +15,7 @@ from multilevel.descriptives.table import FrameTable, frame_table
 from multilevel.errors import ControlError, DataError, DataTypeError
 
 if TYPE_CHECKING:
-    from multilevel.report.tables import Table
+    from multilevel.reporting.tables import Table
 
 Summariser = str | Callable[[Any], Any]
 

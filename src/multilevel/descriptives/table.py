@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multilevel.report.tables import Table, escape_latex, escape_markdown
+from multilevel.reporting.tables import Table, escape_latex, escape_markdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ class FrameTable:
 
     def to_html(self) -> str:
         """Return the tables as HTML with their style, for light and dark pages."""
-        from multilevel.report.markup import _STYLE
+        from multilevel.reporting.markup import _STYLE
 
         tables = self._tables()
         parts = (
@@ -176,7 +176,7 @@ def fixed(values: Iterable[float], places: int) -> list[str]:
 
 def p_cells(values: Sequence[float]) -> list[str]:
     """Write p-values; those that are missing are blank."""
-    from multilevel.report.numbers import format_p_values
+    from multilevel.reporting.numbers import format_p_values
 
     known = [value for value in values if not math.isnan(value)]
     texts = iter(text.strip() for text in format_p_values(known, 3))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multilevel.report.numbers import STARS_LEGEND, format_number, format_p_values, format_values, stars
-from multilevel.report.tables import Table, escape_latex, escape_markdown
+from multilevel.reporting.numbers import STARS_LEGEND, format_number, format_p_values, format_values, stars
+from multilevel.reporting.tables import Table, escape_latex, escape_markdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ class AnovaTable:
 
     def to_html(self) -> str:
         """Return the table as HTML with its own style, for light and dark pages."""
-        from multilevel.report.markup import _STYLE
+        from multilevel.reporting.markup import _STYLE
 
         table, starred = self._table()
         parts = [f"<p>{html.escape(self.note)}</p>"] if self.note else []
@@ -129,7 +129,7 @@ class AnovaTable:
 
     def to_markdown(self) -> str:
         """Return the table as Markdown."""
-        from multilevel.report.markup import _code
+        from multilevel.reporting.markup import _code
 
         table, starred = self._table()
         parts = [escape_markdown(self.note)] if self.note else []

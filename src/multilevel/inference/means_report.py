@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.levels import level_text
-from multilevel.report.markup import _STYLE
-from multilevel.report.numbers import format_p_values, format_values
-from multilevel.report.tables import TEXT_WIDTH, Table, escape_markdown
+from multilevel.reporting.markup import _STYLE
+from multilevel.reporting.numbers import format_p_values, format_values
+from multilevel.reporting.tables import TEXT_WIDTH, Table, escape_markdown
 
 if TYPE_CHECKING:
     from multilevel.inference.marginal_means import MarginalMeans

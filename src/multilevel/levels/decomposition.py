@@ -16,7 +16,7 @@ from multilevel.descriptives.statistics import GroupedColumn
 from multilevel.descriptives.table import FrameTable, cells_of, fixed, p_cells
 from multilevel.errors import ControlError
 from multilevel.levels.nesting import grouping_factors, say_missing_factors
-from multilevel.report.tables import Table
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

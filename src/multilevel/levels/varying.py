@@ -24,7 +24,7 @@ from multilevel.descriptives.statistics import GroupedColumn
 from multilevel.descriptives.table import FrameTable, fixed, p_cells
 from multilevel.errors import DataError
 from multilevel.levels.nesting import grouping_factors, say_missing_factors
-from multilevel.report.tables import Table
+from multilevel.reporting.tables import Table
 
 BoolArray = npt.NDArray[np.bool_]
 

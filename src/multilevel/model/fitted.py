@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from multilevel.model.prediction import IntervalName, MethodName
     from multilevel.model.residual_structure import ResidualStructure
     from multilevel.model.simulation import Seed
-    from multilevel.report.summary import Summary
+    from multilevel.reporting.summary import Summary
     from multilevel.simulation.r_random import RRandom
 
 FloatArray = npt.NDArray[np.float64]
@@ -426,7 +426,7 @@ class LinearMixedModel(StatsmodelsNames):
     @functools.cached_property
     def _scaled_residual_quantiles(self) -> FloatArray:
         """Minimum, quartiles and maximum of the scaled residuals; a fit loaded without its rows brings them."""
-        from multilevel.report.numbers import quantile_summary
+        from multilevel.reporting.numbers import quantile_summary
 
         return np.asarray(quantile_summary(self._residual_values("scaled")), dtype=np.float64)
 
@@ -628,7 +628,7 @@ class LinearMixedModel(StatsmodelsNames):
         vcov, cluster
             A cluster-robust covariance matrix instead, with its own degrees of freedom (see `vcov`).
         """
-        from multilevel.report.summary import summarise
+        from multilevel.reporting.summary import summarise
 
         return summarise(self, correlation=correlation, ddf=ddf, vcov=vcov, cluster=cluster)
 
@@ -667,7 +667,7 @@ class LinearMixedModel(StatsmodelsNames):
 
     def __repr__(self) -> str:
         """Return the fit in short, as lme4 prints it."""
-        from multilevel.report.summary import short_print
+        from multilevel.reporting.summary import short_print
 
         return short_print(self)
 

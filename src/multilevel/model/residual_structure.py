@@ -61,7 +61,7 @@ class ResidualStructure:
 
     def __repr__(self) -> str:
         """Return the table."""
-        from multilevel.report.variance_table import residual_structure_table
+        from multilevel.reporting.variance_table import residual_structure_table
 
         return residual_structure_table(self).to_text()
 

@@ -160,12 +160,12 @@ class VarianceComponents:
 
     def __repr__(self) -> str:
         """Return the table of standard deviations and correlations."""
-        from multilevel.report.variance_table import variance_table
+        from multilevel.reporting.variance_table import variance_table
 
         return variance_table(self, variances=False).to_text()
 
     def _repr_html_(self) -> str:
         """Return the table for a notebook."""
-        from multilevel.report.variance_table import variance_table
+        from multilevel.reporting.variance_table import variance_table
 
         return variance_table(self)._repr_html_()

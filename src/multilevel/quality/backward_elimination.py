@@ -70,14 +70,14 @@ class StepResult:
 
     def to_markdown(self) -> str:
         """Return both tables as Markdown."""
-        from multilevel.report.markup import _code
+        from multilevel.reporting.markup import _code
 
         parts = [table.to_markdown() for table in self._blocks()]
         return "\n\n".join([*parts, f"Model found: {_code(str(self.final_model.formula))}"])
 
     def to_latex(self) -> str:
         """Return both tables as LaTeX; it needs the booktabs package."""
-        from multilevel.report.tables import escape_latex
+        from multilevel.reporting.tables import escape_latex
 
         parts = [table.to_latex() for table in self._blocks()]
         return "\n\n".join(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.report.numbers import format_p_values
-from multilevel.report.tables import Table
+from multilevel.reporting.numbers import format_p_values
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

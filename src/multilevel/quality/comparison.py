@@ -27,7 +27,7 @@ from multilevel.quality.performance import (
 )
 from multilevel.quality.shown import Shown
 from multilevel.quality.variance import check_fit
-from multilevel.report.tables import Table
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

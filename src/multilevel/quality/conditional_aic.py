@@ -34,8 +34,8 @@ from multilevel.engine.threads import linear_algebra_threads
 from multilevel.model.residual_structure import refuse_structures
 from multilevel.quality.shown import Shown
 from multilevel.quality.variance import check_fit
-from multilevel.report.numbers import format_values
-from multilevel.report.tables import Table
+from multilevel.reporting.numbers import format_values
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

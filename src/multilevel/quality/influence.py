@@ -17,8 +17,8 @@ from multilevel.quality.groups import row_groups
 from multilevel.quality.refits import Refits, refit_without
 from multilevel.quality.row_kernels import SINGULAR_PIVOT
 from multilevel.quality.row_solutions import row_solutions
-from multilevel.report.numbers import format_number, format_values
-from multilevel.report.tables import Table, escape_markdown
+from multilevel.reporting.numbers import format_number, format_values
+from multilevel.reporting.tables import Table, escape_markdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,7 +196,7 @@ class Influence:
 
     def to_html(self) -> str:
         """Return title, conclusion and the most influential as HTML."""
-        from multilevel.report.markup import _STYLE
+        from multilevel.reporting.markup import _STYLE
 
         return (
             f'<section class="multilevel-summary" aria-label="{html.escape(self._title)}">\n<style>\n{_STYLE}\n</style>\n'

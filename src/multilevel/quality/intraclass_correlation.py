@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from multilevel.quality.replicates import interval_of, replicate_variances
 from multilevel.quality.shown import Shown, decimal_cells
 from multilevel.quality.variance import check_fit, variance_decomposition
-from multilevel.report.tables import Table
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

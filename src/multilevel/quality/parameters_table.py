@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.model.fitted import LinearMixedModel
-    from multilevel.report.tables import Table
+    from multilevel.reporting.tables import Table
 
 Effects = Literal["all", "fixed", "random"]
 RandomInterval = Literal["wald", "profile", "bootstrap"]

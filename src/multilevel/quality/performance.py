@@ -12,8 +12,8 @@ import numpy as np
 from multilevel.errors import ControlError
 from multilevel.quality.shown import Shown, decimal_cells
 from multilevel.quality.variance import check_fit, variance_decomposition
-from multilevel.report.numbers import format_values
-from multilevel.report.tables import Table
+from multilevel.reporting.numbers import format_values
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

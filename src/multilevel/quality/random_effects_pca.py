@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.quality.several_tables import SeveralTables
-from multilevel.report.tables import Table
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

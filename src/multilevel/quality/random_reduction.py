@@ -14,8 +14,8 @@ from multilevel.inference.likelihood_ratio import chisq_p_value
 from multilevel.quality.random_structure import RandomStructure
 from multilevel.quality.several_tables import SeveralTables
 from multilevel.quality.source_data import on_rows_used
-from multilevel.report.numbers import format_p_values
-from multilevel.report.tables import Table
+from multilevel.reporting.numbers import format_p_values
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

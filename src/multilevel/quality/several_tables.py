@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import textwrap
 
-from multilevel.report.tables import Table, escape_latex, escape_markdown
+from multilevel.reporting.tables import Table, escape_latex, escape_markdown
 
 WIDTH = 110
 
@@ -46,7 +46,7 @@ class SeveralTables:
 
     def to_html(self) -> str:
         """Return the tables as HTML with their own style, for light and dark pages."""
-        from multilevel.report.markup import _STYLE
+        from multilevel.reporting.markup import _STYLE
 
         title = html.escape(self.title)
         parts = [f'<p class="title">{title}</p>', *(table.to_html() for table in self._tables())]

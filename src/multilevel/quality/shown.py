@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 
-from multilevel.report.tables import Table, escape_latex, escape_markdown
+from multilevel.reporting.tables import Table, escape_latex, escape_markdown
 
 MISSING = ""
 """What stands in a cell whose number does not apply."""
@@ -39,7 +39,7 @@ class Shown:
 
     def to_html(self) -> str:
         """Return the table as HTML with its own style, for light and dark pages."""
-        from multilevel.report.markup import _STYLE
+        from multilevel.reporting.markup import _STYLE
 
         table = self._table()
         items = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.model.fitted import LinearMixedModel
-    from multilevel.report.tables import Table
+    from multilevel.reporting.tables import Table
 
 FloatArray = npt.NDArray[np.float64]
 StandardizeMethod = Literal["refit", "posthoc", "smart", "basic", "pseudo"]

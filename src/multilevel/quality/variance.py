@@ -16,8 +16,8 @@ from multilevel.engine.accumulate import total_products
 from multilevel.errors import DataTypeError
 from multilevel.model.residual_structure import refuse_structures
 from multilevel.quality.shown import Shown, decimal_cells
-from multilevel.report.numbers import format_values
-from multilevel.report.tables import Table
+from multilevel.reporting.numbers import format_values
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd

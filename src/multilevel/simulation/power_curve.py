@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.model.fitted import LinearMixedModel
 from multilevel.model.simulation import seed_sequence
-from multilevel.report.numbers import format_values
-from multilevel.report.tables import Table
+from multilevel.reporting.numbers import format_values
+from multilevel.reporting.tables import Table
 from multilevel.simulation.data_design import DataDesign
 from multilevel.simulation.draws import is_r_random
 from multilevel.simulation.power import power

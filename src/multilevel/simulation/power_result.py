@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.report.numbers import format_values
-from multilevel.report.tables import TEXT_WIDTH, Table
+from multilevel.reporting.numbers import format_values
+from multilevel.reporting.tables import TEXT_WIDTH, Table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.inference.intervals import check_level
 from multilevel.model.fitted import LinearMixedModel
-from multilevel.report.numbers import format_values
-from multilevel.report.tables import TEXT_WIDTH, Table
+from multilevel.reporting.numbers import format_values
+from multilevel.reporting.tables import TEXT_WIDTH, Table
 from multilevel.simulation.covariances import TermNames
 from multilevel.simulation.fit_numbers import FitNumbers, fit_numbers
 from multilevel.simulation.monte_carlo import share_interval

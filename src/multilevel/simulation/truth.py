@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from multilevel.engine.structures import Unstructured, lower_triangle, structure_of
 from multilevel.model.variance_components import VarianceComponents, term_variance
-from multilevel.report.numbers import format_values
-from multilevel.report.tables import Table
-from multilevel.report.variance_table import variance_table
+from multilevel.reporting.numbers import format_values
+from multilevel.reporting.tables import Table
+from multilevel.reporting.variance_table import variance_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,7 +142,7 @@ class Truth:
 
     def __str__(self) -> str:
         """Return the text."""
-        from multilevel.report.text import data_line
+        from multilevel.reporting.text import data_line
 
         parts = [
             f"Parameters of simulated data\nFormula: {self.formula}",

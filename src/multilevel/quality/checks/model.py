@@ -17,7 +17,7 @@ from multilevel.quality.checks.outliers import check_outliers
 from multilevel.quality.checks.predictions import check_predictions
 from multilevel.quality.checks.result import Check, latex_sentence, wrapped
 from multilevel.quality.checks.within_between import check_random_effects_correlation, check_within_between
-from multilevel.report.tables import escape_latex, escape_markdown
+from multilevel.reporting.tables import escape_latex, escape_markdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +106,7 @@ class ModelChecks(Mapping[str, Check]):
 
     def to_html(self) -> str:
         """Return the page with the tables of all checks as HTML."""
-        from multilevel.report.markup import _STYLE
+        from multilevel.reporting.markup import _STYLE
 
         bodies = "\n".join(check.html_body() for check in self.checks)
         return (

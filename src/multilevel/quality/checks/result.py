@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multilevel.report.numbers import format_p_values, format_values
-from multilevel.report.tables import TEXT_WIDTH, Table, escape_latex, escape_markdown
+from multilevel.reporting.numbers import format_p_values, format_values
+from multilevel.reporting.tables import TEXT_WIDTH, Table, escape_latex, escape_markdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +121,7 @@ class Check:
 
     def to_html(self) -> str:
         """Return verdict, conclusion and table as HTML."""
-        from multilevel.report.markup import _STYLE
+        from multilevel.reporting.markup import _STYLE
 
         return (
             f'<section class="multilevel-summary" aria-label="{html.escape(self.title)}">\n<style>\n{_STYLE}\n</style>\n'

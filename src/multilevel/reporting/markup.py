@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from multilevel.report.numbers import STARS_LEGEND
-from multilevel.report.tables import Table, escape_latex, escape_markdown
-from multilevel.report.text import (
+from multilevel.reporting.numbers import STARS_LEGEND
+from multilevel.reporting.tables import Table, escape_latex, escape_markdown
+from multilevel.reporting.text import (
     DIGITS,
     coefficient_cells,
     correlation_table,
@@ -16,10 +16,10 @@ from multilevel.report.text import (
     data_line,
     residual_table,
 )
-from multilevel.report.variance_table import residual_structure_table, variance_table
+from multilevel.reporting.variance_table import residual_structure_table, variance_table
 
 if TYPE_CHECKING:
-    from multilevel.report.summary import Summary
+    from multilevel.reporting.summary import Summary
 
 # Colours come from the page, so that the tables are readable on light and dark ones.
 _STYLE = """

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from multilevel.report.numbers import format_correlations, format_values
-from multilevel.report.tables import Table
+from multilevel.reporting.numbers import format_correlations, format_values
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     from multilevel.model.residual_structure import ResidualStructure

@@ -12,7 +12,7 @@ import numpy as np
 from multilevel.inference.coefficients import coefficient_table
 from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
 from multilevel.model.variance_components import VarianceComponents
-from multilevel.report.numbers import QUANTILE_LABELS
+from multilevel.reporting.numbers import QUANTILE_LABELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +164,7 @@ class Summary:
 
     def __str__(self) -> str:
         """Return the text."""
-        from multilevel.report.text import summary_text
+        from multilevel.reporting.text import summary_text
 
         return summary_text(self)
 
@@ -182,19 +182,19 @@ class Summary:
         full : bool, default False
             Whether to return a whole page and not only the part to put into one.
         """
-        from multilevel.report.markup import summary_html
+        from multilevel.reporting.markup import summary_html
 
         return summary_html(self, full=full)
 
     def to_markdown(self) -> str:
         """Return the summary as Markdown with pipe tables."""
-        from multilevel.report.markup import summary_markdown
+        from multilevel.reporting.markup import summary_markdown
 
         return summary_markdown(self)
 
     def to_latex(self) -> str:
         """Return the summary as LaTeX tables; they need the booktabs package."""
-        from multilevel.report.markup import summary_latex
+        from multilevel.reporting.markup import summary_latex
 
         return summary_latex(self)
 
@@ -340,7 +340,7 @@ def summarise(
 
 def short_print(fit: LinearMixedModel) -> str:
     """Return a fit in short: formula, criterion, standard deviations of the random effects and the fixed effects."""
-    from multilevel.report.text import short_text
+    from multilevel.reporting.text import short_text
 
     return short_text(fit)
 

@@ -50,7 +50,7 @@ def format_values(values: Sequence[float] | FloatArray, digits: int = 7, *, deci
 
     Examples
     --------
-    >>> from multilevel.report.numbers import format_values
+    >>> from multilevel.reporting.numbers import format_values
     >>> format_values([612.0955, 35.07171, 654.94], digits=4)
     ['612.10', ' 35.07', '654.94']
     >>> format_values([35.77, 5.048e-12], digits=4)
@@ -90,7 +90,7 @@ def format_p_values(values: Sequence[float] | FloatArray, digits: int = 3) -> li
 
     Examples
     --------
-    >>> from multilevel.report.numbers import format_p_values
+    >>> from multilevel.reporting.numbers import format_p_values
     >>> format_p_values([1e-40, 3.264e-06, 0.0095, 0.2])
     ['< 2e-16', '3.26e-06', '0.0095', '0.2000']
     """

@@ -24,7 +24,7 @@ def without_ending(text: str) -> str:
 
 
 def check_expected(name: str, text: str) -> None:
-    """Compare a text with the stored one; ``REWRITE_EXPECTED=1 pytest tests/report`` stores anew."""
+    """Compare a text with the stored one; ``REWRITE_EXPECTED=1 pytest tests/reporting`` stores anew."""
     file = HERE / "expected" / name
     own = without_ending(text) + "\n"
     if os.environ.get("REWRITE_EXPECTED"):

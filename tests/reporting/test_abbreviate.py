@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from stored import r_printing
 
-from multilevel.report.abbreviate import abbreviate
+from multilevel.reporting.abbreviate import abbreviate
 
 
 @pytest.mark.parametrize("case", r_printing()["short_names"])

@@ -9,8 +9,8 @@ from stored import check_expected
 
 import multilevel as ml
 import reference_cases as rc
-from multilevel.report.markup import _code
-from multilevel.report.tables import Table, escape_latex, escape_markdown
+from multilevel.reporting.markup import _code
+from multilevel.reporting.tables import Table, escape_latex, escape_markdown
 
 VOID = {"meta"}
 
@@ -117,7 +117,7 @@ def test_plain_table():
 
 
 def test_variance_table_forms():
-    from multilevel.report.variance_table import variance_table
+    from multilevel.reporting.variance_table import variance_table
 
     table = variance_table(rc.fit("sleepstudy_reml").varcorr())
     assert table.headers == ("Groups", "Name", "Variance", "Std.Dev.", "Corr")

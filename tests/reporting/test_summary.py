@@ -11,7 +11,7 @@ from stored import check_expected
 
 import multilevel as ml
 import reference_cases as rc
-from multilevel.report.summary import Certificate, _ending
+from multilevel.reporting.summary import Certificate, _ending
 
 GOLDEN = [
     "sleepstudy_reml", "sleepstudy_ml", "pastes_sample_reml", "cake_reml", "scenario_1_reml", "scenario_4_model_5_reml",

@@ -45,7 +45,7 @@ def abbreviate(names: Sequence[str], length: int) -> list[str]:
 
     Examples
     --------
-    >>> from multilevel.report.abbreviate import abbreviate
+    >>> from multilevel.reporting.abbreviate import abbreviate
     >>> abbreviate(["(Intercept)", "interv_label1", "Days"], 6)
     ['(Intr)', 'intr_1', 'Days']
     """

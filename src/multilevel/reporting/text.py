@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from multilevel.report.abbreviate import abbreviate
-from multilevel.report.numbers import (
+from multilevel.reporting.abbreviate import abbreviate
+from multilevel.reporting.numbers import (
     QUANTILE_LABELS,
     STARS_LEGEND,
     format_coefficients,
@@ -20,14 +20,14 @@ from multilevel.report.numbers import (
     format_values,
     stars,
 )
-from multilevel.report.tables import TEXT_WIDTH, Table
-from multilevel.report.variance_table import residual_structure_table, variance_table
+from multilevel.reporting.tables import TEXT_WIDTH, Table
+from multilevel.reporting.variance_table import residual_structure_table, variance_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.model.fitted import LinearMixedModel
-    from multilevel.report.summary import Summary
+    from multilevel.reporting.summary import Summary
 
 DIGITS = 4
 """Significant digits of estimates."""
@@ -64,7 +64,7 @@ def summary_text(summary: Summary) -> str:
 
 def short_text(fit: LinearMixedModel) -> str:
     """Return a fit in short."""
-    from multilevel.report.summary import fit_title, given, problems, related_levels
+    from multilevel.reporting.summary import fit_title, given, problems, related_levels
 
     names = ["reml_criterion"] if fit.reml else list(_CRITERIA.values())
     criteria = {name: float(getattr(fit, name)) for name in names}

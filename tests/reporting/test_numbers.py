@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from stored import r_printing
 
-from multilevel.report.numbers import (
+from multilevel.reporting.numbers import (
     format_coefficients,
     format_correlations,
     format_number,
