@@ -20,7 +20,8 @@ from multilevel.engine.newton import (
     minimise,
 )
 from multilevel.engine.objective import Criterion, LocalModel, Objective
-from multilevel.engine.products import CrossProducts, cross_products_of, relate_rows
+from multilevel.engine.products import CrossProducts, cross_products_of
+from multilevel.engine.related_levels import relate_rows
 from multilevel.engine.residual_objective import ResidualObjective
 from multilevel.engine.solutions import chain_scores
 from multilevel.engine.start import starting_values

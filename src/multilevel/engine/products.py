@@ -18,11 +18,12 @@ from multilevel.engine.accumulate import (
     dense_cross_products,
     level_products,
     rows_by_level,
-    shared_levels,
     total_products,
 )
 from multilevel.engine.columns import ColumnMoments, ColumnScaling, column_moments
+from multilevel.engine.layout import ChainLayout, LevelPattern, ProductShape, product_shape
 from multilevel.engine.plan import Block, Plan, make_plan
+from multilevel.engine.related_levels import relate_dense, relate_values
 from multilevel.errors import ControlError, DataError
 from multilevel.formula.design import Design
 
@@ -32,45 +33,8 @@ IntArray = npt.NDArray[np.int64]
 DENSE_COPIES = 5
 """Matrices of the dense part's size that are alive at once during a step of the fit."""
 
-LEVELS_AT_ONCE = 500
-"""Levels of the chain whose products with related levels are transformed together."""
-
 SMALL_ENOUGH = 10**9
 """Below this many bytes the machine's memory is not asked for."""
-
-
-class ChainLayout(NamedTuple):
-    """Where the numbers of the chain's blocks stand in flat arrays (all offsets in elements).
-
-    For stage i, level j (k columns, `ahead[i]` columns of later stages of the chain):
-
-    * the diagonal block, k × k, at ``diagonal_at[i] + j·k²``;
-    * the products with its ancestors in the chain, k × ahead, at ``tail_at[i] + j·k·ahead``; those with stage i' begin
-      at column ``ahead_column[i, i']``;
-    * the products with the columns of the dense matrix listed in ``column[index_at[i] + indptr[j] …]``, k rows of them,
-      at ``values_at[i] + k·indptr[j]``, where indptr begins at ``indptr_at[i]``;
-    * its level in stage i', at ``parent[parent_at[i, i'] + j]``;
-    * for each of its listed columns, the position of that column in its ancestor's list, at
-      ``position[position_at[i, i'] + indptr[j] …]``.
-    """
-
-    levels: IntArray
-    sizes: IntArray
-    ahead: IntArray
-    diagonal_at: IntArray
-    tail_at: IntArray
-    indptr_at: IntArray
-    indptr: IntArray
-    index_at: IntArray
-    column: npt.NDArray[np.int32]
-    values_at: IntArray
-    ahead_column: IntArray
-    parent_at: IntArray
-    parent: npt.NDArray[np.int32]
-    position_at: IntArray
-    position: npt.NDArray[np.int32]
-    factor_at: IntArray
-    effects_at: IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +183,7 @@ class EngineBasis:
 
 
 def engine_basis(design: Design, columns: FloatArray, weights: FloatArray) -> EngineBasis:
-    """Plan the elimination and choose the engine's columns."""
+    """Plan the elimination and choose the engine's columns; refuse what memory does not hold."""
     moments = column_moments(columns, weights)
     plan = make_plan(design, moments)
     fixed = moments.scaling(tuple(range(design.n_fixed)), centre=True)
@@ -227,6 +191,7 @@ def engine_basis(design: Design, columns: FloatArray, weights: FloatArray) -> En
     right = ColumnScaling(
         np.append(fixed.places, columns.shape[1] - 1), np.append(fixed.shift, shift), np.append(fixed.scale, scale), -1
     )
+    check_memory(plan, plan.n_dense + right.places.size)
     return EngineBasis(plan, fixed, right)
 
 
@@ -240,50 +205,12 @@ def accumulate_products(
     _dense_blocks(plan, columns, right, weights, dense)
     diagonal, tail, values = _chain_products(plan, shape, columns, right, weights)
     if any(block.factor.relation is not None for block in plan.blocks):
-        dense = _relate_dense(plan, dense)
+        dense = relate_dense(plan, dense)
         for i, pattern in enumerate(shape.patterns):
             at = int(shape.layout.values_at[i])
             own = values[at : at + plan.blocks[i].size * int(pattern.indptr[-1])]
-            _relate_values(plan, plan.blocks[i].size, pattern, own)
+            relate_values(plan, plan.blocks[i].size, pattern, own)
     return ProductNumbers(dense, diagonal, tail, values)
-
-
-def relate_rows(lower: FloatArray, rows: FloatArray, size: int, *, transpose: bool) -> FloatArray:
-    """Return (L ⊗ I)x, or (Lᵀ ⊗ I)x, of the columns of x, whose rows are levels with `size` numbers each."""
-    factor = lower.T if transpose else lower
-    result: FloatArray = np.dot(factor, rows.reshape(lower.shape[0], -1)).reshape(rows.shape)
-    assert rows.shape[0] == size * lower.shape[0]
-    return result
-
-
-def _relate_dense(plan: Plan, dense: FloatArray) -> FloatArray:
-    """Return the dense products with random effects b = (L ⊗ I)b* of related levels replaced by the independent b*."""
-    whole = np.tril(dense)
-    whole = whole + np.tril(whole, -1).T
-    for block, offset in zip(plan.blocks[plan.depth :], plan.dense_offsets(), strict=True):
-        if block.factor.relation is None:
-            continue
-        inside = slice(offset, offset + block.size * block.n_levels)
-        lower = block.factor.relation.lower
-        whole[inside] = relate_rows(lower, whole[inside], block.size, transpose=True)
-        whole[:, inside] = relate_rows(lower, np.ascontiguousarray(whole[:, inside].T), block.size, transpose=True).T
-    return whole
-
-
-def _relate_values(plan: Plan, k: int, pattern: _Pattern, values: FloatArray) -> None:
-    """Do the same for the products of one chain block with the dense ones; its levels all meet all related levels."""
-    counts = np.diff(pattern.indptr)
-    starts = (k * pattern.indptr[:-1])[:, None] + np.arange(k) * counts[:, None]
-    for block, within in zip(plan.blocks[plan.depth :], pattern.within[:-1], strict=True):
-        if block.factor.relation is None:
-            continue
-        columns = np.arange(block.size * block.n_levels)
-        for first in range(0, counts.size, LEVELS_AT_ONCE):
-            part = slice(first, first + LEVELS_AT_ONCE)
-            at = ((starts + within[:, None])[part].ravel()[:, None] + columns).ravel()
-            rows = values[at].reshape(-1, columns.size)
-            moved = relate_rows(block.factor.relation.lower, np.ascontiguousarray(rows.T), block.size, transpose=True)
-            values[at] = moved.T.ravel()
 
 
 def _response_scaling(moments: ColumnMoments, fixed: ColumnScaling) -> tuple[float, float]:
@@ -332,69 +259,6 @@ def _scaling(columns: ColumnScaling) -> tuple[npt.NDArray[np.int64], FloatArray,
     return columns.places, columns.shift, columns.scale
 
 
-def _cumulative(counts: list[int]) -> tuple[IntArray, int]:
-    ends = np.cumsum([0, *counts])
-    return ends[:-1].astype(np.int64), int(ends[-1])
-
-
-@dataclass(frozen=True, slots=True)
-class ProductShape:
-    """Where the numbers of the chain stand, and which columns of the dense matrix its levels meet."""
-
-    layout: ChainLayout
-    patterns: tuple[_Pattern, ...]
-
-
-def product_shape(plan: Plan, width: int) -> ProductShape:
-    """Lay out the cross-products of a plan with `width` columns of X and y; refuse what memory does not hold."""
-    chain = plan.blocks[: plan.depth]
-    depth, q = plan.depth, plan.n_dense
-    check_memory(plan, q + width)
-    sizes = np.array([block.size for block in chain], dtype=np.int64)
-    levels = np.array([block.n_levels for block in chain], dtype=np.int64)
-    ahead = np.array([sizes[i + 1 :].sum() for i in range(depth)], dtype=np.int64)
-    ahead_column = np.zeros((depth, depth), dtype=np.int64)
-    for i in range(depth):
-        for other in range(i + 1, depth):
-            ahead_column[i, other] = sizes[i + 1 : other].sum()
-
-    patterns = tuple(_pattern(plan, block, width, q) for block in chain)
-    diagonal_at, _ = _cumulative([int(j * k * k) for j, k in zip(levels, sizes, strict=True)])
-    tail_at, _ = _cumulative([int(j * k * a) for j, k, a in zip(levels, sizes, ahead, strict=True)])
-    values_at, _ = _cumulative([int(k * pattern.indptr[-1]) for k, pattern in zip(sizes, patterns, strict=True)])
-    indptr_at, _ = _cumulative([int(j) + 1 for j in levels])
-    index_at, _ = _cumulative([pattern.index.size for pattern in patterns])
-    factor_at, _ = _cumulative([int(k * k) for k in sizes])
-    effects_at, _ = _cumulative([int(j * k) for j, k in zip(levels, sizes, strict=True)])
-    parents, parent_at = _flatten_pairs(depth, plan.parents)
-    positions = {
-        (i, other): _positions(patterns[i], patterns[other], plan.parents[i, other])
-        for i in range(depth)
-        for other in range(i + 1, depth)
-    }
-    position, position_at = _flatten_pairs(depth, positions)
-    layout = ChainLayout(
-        levels,
-        sizes,
-        ahead,
-        diagonal_at,
-        tail_at,
-        indptr_at,
-        np.concatenate([np.empty(0, np.int64), *(p.indptr for p in patterns)]),
-        index_at,
-        np.concatenate([np.empty(0, np.int32), *(p.index for p in patterns)]),
-        values_at,
-        ahead_column,
-        parent_at,
-        parents,
-        position_at,
-        position,
-        factor_at,
-        effects_at,
-    )
-    return ProductShape(layout, patterns)
-
-
 def _chain_products(
     plan: Plan, shape: ProductShape, columns: FloatArray, right: ColumnScaling, weights: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -425,59 +289,10 @@ def _chain_products(
     return diagonal, tail, values
 
 
-@dataclass(frozen=True, slots=True)
-class _Pattern:
-    """Which columns of the dense matrix each level of a chain block meets."""
-
-    indptr: IntArray
-    index: npt.NDArray[np.int32]
-    start: IntArray
-    order: npt.NDArray[np.int32]
-    pairs: tuple[tuple[IntArray, npt.NDArray[np.int32]], ...]
-    within: tuple[IntArray, ...]
-
-
-def _pattern(plan: Plan, block: Block, width: int, q: int) -> _Pattern:
-    n_levels = block.n_levels
-    last = np.arange(q, q + width, dtype=np.int32)
-    if q == 0:
-        indptr = np.arange(n_levels + 1, dtype=np.int64) * width
-        return _Pattern(indptr, np.tile(last, n_levels), np.empty(0, np.int64), np.empty(0, np.int32), (), ())
-    start, order = rows_by_level(block.factor.codes, n_levels)
-    pairs = []
-    within = []
-    counts = np.zeros(n_levels, dtype=np.int64)
-    dense = plan.blocks[plan.depth :]
-    for other in dense:
-        if other.factor.relation is None:
-            found = shared_levels(start, order, other.factor.codes, other.n_levels)
-        else:
-            # A level meets all levels that are related to one it meets.
-            every = np.arange(other.n_levels, dtype=np.int32)
-            found = np.arange(n_levels + 1, dtype=np.int64) * other.n_levels, np.tile(every, n_levels)
-        pairs.append(found)
-        within.append(counts.copy())
-        counts += np.diff(found[0]) * other.size
-    within.append(counts.copy())
-    counts += width
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    index = np.empty(int(indptr[-1]), dtype=np.int32)
-    for (pair_start, pair_level), inside, offset, other in zip(
-        pairs, within[:-1], plan.dense_offsets(), dense, strict=True
-    ):
-        rows = np.repeat(np.arange(n_levels), np.diff(pair_start))
-        at = indptr[rows] + inside[rows] + (np.arange(pair_level.size) - pair_start[rows]) * other.size
-        for c in range(other.size):
-            index[at + c] = offset + pair_level * other.size + c
-    for c in range(width):
-        index[indptr[:-1] + within[-1] + c] = last[c]
-    return _Pattern(indptr, index, start, order, tuple(pairs), tuple(within))
-
-
 def _sparse_products(
     plan: Plan,
     block: Block,
-    pattern: _Pattern,
+    pattern: LevelPattern,
     columns: FloatArray,
     right: ColumnScaling,
     weights: FloatArray,
@@ -515,27 +330,3 @@ def _sparse_products(
         at = k * pattern.indptr[:-1] + a * counts + pattern.within[-1]
         for c in range(width):
             values[at + c] = sums[:, a, c]
-
-
-def _positions(lower: _Pattern, upper: _Pattern, parent: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Return where each listed column of a level stands in the list of the level's ancestor."""
-    rows = np.repeat(np.arange(parent.size), np.diff(lower.indptr))
-    largest = int(max(lower.index.max(), upper.index.max())) + 1
-    owners = np.repeat(np.arange(upper.indptr.size - 1, dtype=np.int64), np.diff(upper.indptr))
-    keys = owners * largest + upper.index
-    wanted = parent[rows].astype(np.int64) * largest + lower.index
-    result: npt.NDArray[np.int32] = (np.searchsorted(keys, wanted) - upper.indptr[parent[rows]]).astype(np.int32)
-    return result
-
-
-def _flatten_pairs(
-    depth: int, arrays: dict[tuple[int, int], npt.NDArray[np.int32]]
-) -> tuple[npt.NDArray[np.int32], IntArray]:
-    at = np.zeros((depth, depth), dtype=np.int64)
-    parts = []
-    total = 0
-    for key, array in arrays.items():
-        at[key] = total
-        parts.append(array)
-        total += array.size
-    return (np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)), at

@@ -9,7 +9,7 @@ from scipy.linalg.lapack import dtrtrs
 
 from multilevel.engine.dense_kernels import congruence, mirror_lower
 from multilevel.engine.factor import BlockedFactor, dense_inverse
-from multilevel.engine.products import relate_rows
+from multilevel.engine.related_levels import relate_rows
 from multilevel.engine.sensitivity_kernels import sensitivities
 from multilevel.engine.solution_kernels import back_substitute, eliminate_columns, multiply
 

@@ -18,16 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.columns import ColumnScaling
+from multilevel.engine.layout import ProductShape, product_shape
 from multilevel.engine.plan import Plan
 from multilevel.engine.products import (
     CrossProducts,
     EngineBasis,
     ProductNumbers,
-    ProductShape,
     accumulate_products,
     engine_basis,
     engine_columns,
-    product_shape,
 )
 from multilevel.formula.design import Design, GroupingFactor, ResidualDesign
 

@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from multilevel.engine.columns import ColumnScaling
 from multilevel.engine.fit import Convergence, EngineFit, finish
+from multilevel.engine.layout import ChainLayout
 from multilevel.engine.objective import LocalModel, Objective
 from multilevel.engine.parameters import Parameters, TermParameters
 from multilevel.engine.plan import Block, Plan
-from multilevel.engine.products import ChainLayout, CrossProducts
+from multilevel.engine.products import CrossProducts
 from multilevel.engine.structures import structure_of
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.export.archive import ArchiveReader, ArchiveWriter

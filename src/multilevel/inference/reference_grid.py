@@ -267,7 +267,7 @@ def reference_grid(
 def grid_variables(
     fit: LinearMixedModel, at: Mapping[str, Any] | None = None, *, means: Sequence[str] = ()
 ) -> tuple[GridVariable, ...]:
-    """Return the variables of the fixed part as they stand in a reference grid, without making its design (see `reference_grid`)."""
+    """Return the variables of the fixed part as they stand in a reference grid, its design not made (see `reference_grid`)."""
     names = fixed_variables(fit)
     columns = data_used(fit, names)
     chosen = {} if at is None else dict(at)

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.kernel import kernel
+from multilevel.engine.layout import ChainLayout
 from multilevel.engine.level_kernels import block_factor, level_inverse
-from multilevel.engine.products import ChainLayout
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
