@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from multilevel.descriptives.correlation import correlation, covariance
     from multilevel.descriptives.description import Description, describe, describe_by
     from multilevel.descriptives.summaries import GroupSummary, group_summary
+    from multilevel.documents.model_table import ModelTable, tab_model
     from multilevel.engine.control import LmerControl
     from multilevel.engine.fit import Convergence
     from multilevel.errors import (
@@ -129,6 +130,7 @@ _HOME = {
     "MissingValuesWarning": "errors",
     "ModelChecks": "quality.checks.model",
     "ModelPerformance": "quality.performance",
+    "ModelTable": "documents.model_table",
     "MultilevelError": "errors",
     "MultilevelWarning": "errors",
     "ParametersTable": "quality.parameters_table",
@@ -219,6 +221,7 @@ _HOME = {
     "standardize_fit": "quality.standardized_fit",
     "standardize_parameters": "quality.standardize",
     "step": "quality.backward_elimination",
+    "tab_model": "documents.model_table",
     "variable_levels": "levels.varying",
     "variance_by_level": "levels.decomposition",
     "variance_decomposition": "quality.variance",
@@ -251,6 +254,7 @@ __all__ = [
     "MissingValuesWarning",
     "ModelChecks",
     "ModelPerformance",
+    "ModelTable",
     "MultilevelError",
     "MultilevelWarning",
     "ParametersTable",
@@ -342,6 +346,7 @@ __all__ = [
     "standardize_fit",
     "standardize_parameters",
     "step",
+    "tab_model",
     "variable_levels",
     "variance_by_level",
     "variance_decomposition",
