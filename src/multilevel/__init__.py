@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from multilevel.descriptives.correlation import correlation, covariance
     from multilevel.descriptives.description import Description, describe, describe_by
     from multilevel.descriptives.summaries import GroupSummary, group_summary
+    from multilevel.documents.model_table import ModelTable, tab_model
     from multilevel.engine.control import LmerControl
     from multilevel.engine.fit import Convergence
     from multilevel.errors import (
@@ -131,6 +132,7 @@ _HOME = {
     "MissingValuesWarning": "errors",
     "ModelChecks": "quality.checks.model",
     "ModelPerformance": "quality.performance",
+    "ModelTable": "documents.model_table",
     "MultilevelError": "errors",
     "MultilevelWarning": "errors",
     "ParametersTable": "quality.parameters_table",
@@ -225,6 +227,7 @@ _HOME = {
     "standardize_fit": "quality.standardized_fit",
     "standardize_parameters": "quality.standardize",
     "step": "quality.backward_elimination",
+    "tab_model": "documents.model_table",
     "var_ident": "formula.residual",
     "variable_levels": "levels.varying",
     "variance_by_level": "levels.decomposition",
@@ -258,6 +261,7 @@ __all__ = [
     "MissingValuesWarning",
     "ModelChecks",
     "ModelPerformance",
+    "ModelTable",
     "MultilevelError",
     "MultilevelWarning",
     "ParametersTable",
@@ -353,6 +357,7 @@ __all__ = [
     "standardize_fit",
     "standardize_parameters",
     "step",
+    "tab_model",
     "var_ident",
     "variable_levels",
     "variance_by_level",

@@ -13,8 +13,8 @@ Examples
 >>> import multilevel as ml
 >>> scenario = ml.scenarios.confounder()
 >>> fits = scenario.fit_all()
->>> {name: round(float(fit.varcorr()["k_id"].standard_deviations[0]), 2) for name, fit in fits.items()}
-{'empty': 4.42, 'without price': 4.48, 'with price': 0.8}
+>>> {name: round(float(fit.varcorr()["k_id"].iloc[0, 0]), 2) for name, fit in fits.items()}
+{'empty': 21.34, 'without price': 20.1, 'with price': 0.64}
 """
 
 from __future__ import annotations

@@ -1,0 +1,111 @@
+"""What one model contributes to a table of models: its coefficients, its variances and its measures of fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from multilevel.inference.degrees_of_freedom import DdfName
+from multilevel.quality.intraclass_correlation import icc
+from multilevel.quality.parameters_table import model_parameters
+from multilevel.quality.r_squared import r2
+from multilevel.quality.standardize import standardize_parameters
+
+if TYPE_CHECKING:
+    from multilevel.model.fitted import LinearMixedModel
+
+COEFFICIENT_FIELDS = ("estimate", "std_beta", "std_error", "conf_low", "conf_high", "statistic", "df", "p_value")
+
+
+@dataclass(frozen=True)
+class ModelColumns:
+    """One model of a table.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    response : str
+        Its response.
+    coefficients : mapping
+        For each fixed effect its numbers by name: ``estimate``, ``std_beta`` (where asked for), ``std_error``, ``conf_low``,
+        ``conf_high``, ``statistic``, ``df``, ``p_value``.
+    variances : mapping
+        σ², then for each term of each grouping factor τ₀₀ (intercept), τ₁₁ (slope) and ρ (correlation), in variances.
+    icc : float
+        Adjusted intraclass correlation.
+    groups : mapping
+        Number of levels of each grouping factor.
+    nobs : int
+        Number of rows.
+    r2_marginal, r2_conditional : float
+        Nakagawa's R².
+    fit : mapping
+        ``deviance`` (−2 log-likelihood; of a REML fit the REML criterion), ``aic`` and ``loglik``.
+    notes : tuple of str
+        What a reader should know: a singular fit, one that did not converge, rows left out.
+    """
+
+    name: str
+    response: str
+    coefficients: Mapping[str, Mapping[str, float]]
+    variances: Mapping[str, float]
+    icc: float
+    groups: Mapping[str, int]
+    nobs: int
+    r2_marginal: float
+    r2_conditional: float
+    fit: Mapping[str, float]
+    notes: tuple[str, ...]
+
+
+def model_columns(
+    fit: LinearMixedModel, name: str, *, level: float, ddf: DdfName, standardized: bool = False
+) -> ModelColumns:
+    """Return what a model contributes to a table of models."""
+    table = model_parameters(fit, "fixed", level=level, ddf=ddf).to_frame()
+    coefficients: dict[str, dict[str, float]] = {
+        str(row["parameter"]): {
+            field: float(row[field]) for field in COEFFICIENT_FIELDS if field != "std_beta" and field in table.columns
+        }
+        for _, row in table.iterrows()
+    }
+    if standardized:
+        beta = standardize_parameters(fit).to_frame()
+        for term, value in beta["estimate"].items():
+            coefficients[str(term)]["std_beta"] = float(value)
+    variances = {"σ²": fit.sigma**2}
+    correlations: dict[str, float] = {}
+    for part in fit.varcorr():
+        for c, (column, deviation) in enumerate(zip(part.names, part.standard_deviations, strict=True)):
+            label = f"τ₀₀ {part.group}" if column == "(Intercept)" else f"τ₁₁ {part.group}: {column}"
+            variances[label] = float(deviation) ** 2
+            for r in range(c + 1, len(part.names) if part.correlated else 0):
+                pair = part.names[r] if column == "(Intercept)" else f"{column}, {part.names[r]}"
+                correlations[f"ρ {part.group}: {pair}"] = float(part.correlation[r, c])
+    variances.update(correlations)
+    explained = r2(fit)
+    notes = []
+    if not fit.convergence.converged:
+        notes.append("The search ended before it reached an optimum.")
+    elif fit.is_singular:
+        notes.append("The fit is singular: a variance is estimated as zero or a correlation as ±1.")
+    if fit.n_missing:
+        notes.append(f"{fit.n_missing} rows with missing values were left out.")
+    return ModelColumns(
+        name,
+        str(fit.formula.response),
+        MappingProxyType({term: MappingProxyType(values) for term, values in coefficients.items()}),
+        MappingProxyType(variances),
+        float(icc(fit).adjusted) if len(variances) > 1 else np.nan,
+        MappingProxyType({str(group): int(count) for group, count in fit.ngroups.items()}),
+        fit.nobs,
+        float(explained.marginal),
+        float(explained.conditional),
+        MappingProxyType({"deviance": -2.0 * fit.loglik, "aic": fit.aic, "loglik": fit.loglik}),
+        tuple(notes),
+    )
