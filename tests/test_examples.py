@@ -200,9 +200,7 @@ def test_fourth_models(fourth):
 def test_fourth_tests(fourth):
     wald = fourth["wald"].to_frame()
     # R's optimiser stops short of the optimum, so its last digits differ (7082.2905 for the intercept): see tests/reference.
-    np.testing.assert_allclose(
-        wald["chisq"], [7082.2905, 51.2669, 1808.1285, 0.9476, 161.2152], rtol=2e-6, atol=5e-5
-    )
+    np.testing.assert_allclose(wald["chisq"], [7082.2905, 51.2669, 1808.1285, 0.9476, 161.2152], rtol=2e-6, atol=5e-5)
     assert wald["df"].tolist() == [1, 1, 1, 2, 2]
     f_tests = fourth["f_tests"].to_frame()
     np.testing.assert_allclose(f_tests["statistic"], [911.1133, 1808.1285, 0.4738, 80.6076], rtol=1e-6, atol=5e-5)

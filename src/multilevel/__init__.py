@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from multilevel.descriptives.correlation import correlation, covariance
     from multilevel.descriptives.description import Description, describe, describe_by
     from multilevel.descriptives.summaries import GroupSummary, group_summary
+    from multilevel.documents.model_report import Report, report
     from multilevel.documents.model_table import ModelTable, tab_model
     from multilevel.engine.control import LmerControl
     from multilevel.engine.fit import Convergence
@@ -61,8 +62,12 @@ if TYPE_CHECKING:
     from multilevel.model.random_effects import RandomEffects
     from multilevel.model.variance_components import VarianceComponents
     from multilevel.plot.clusters import plot_clusters
+    from multilevel.plot.comparisons import plot_comparison
+    from multilevel.plot.explained_variance import plot_r2
     from multilevel.plot.forest import plot_models
     from multilevel.plot.model import plot_model
+    from multilevel.plot.power_curves import plot_power
+    from multilevel.plot.profiles import plot_profile
     from multilevel.plot.shrinkage import plot_shrinkage
     from multilevel.quality.backward_elimination import StepResult, step
     from multilevel.quality.checks.autocorrelation import check_autocorrelation
@@ -204,6 +209,12 @@ _HOME = {
     "model_performance": "quality.performance",
     "no_bars": "formula.grammar",
     "parse_formula": "formula.grammar",
+    "plot_comparison": "plot.comparisons",
+    "plot_power": "plot.power_curves",
+    "plot_profile": "plot.profiles",
+    "plot_r2": "plot.explained_variance",
+    "Report": "documents.model_report",
+    "report": "documents.model_report",
     "plot_clusters": "plot.clusters",
     "plot_model": "plot.model",
     "plot_models": "plot.forest",
@@ -278,6 +289,7 @@ __all__ = [
     "RankDeficiencyWarning",
     "Recovery",
     "Relationship",
+    "Report",
     "StandardizedParameters",
     "Standardizer",
     "StepResult",
@@ -335,8 +347,12 @@ __all__ = [
     "no_bars",
     "parse_formula",
     "plot_clusters",
+    "plot_comparison",
     "plot_model",
     "plot_models",
+    "plot_power",
+    "plot_profile",
+    "plot_r2",
     "plot_shrinkage",
     "power",
     "power_curve",
@@ -347,6 +363,7 @@ __all__ = [
     "recover",
     "reduce_random_effects",
     "relationship",
+    "report",
     "robust_coefficients",
     "rstandard",
     "rstudent",

@@ -18,6 +18,10 @@ KINDS = {
     "re": ("random_effects", "plot_random_effects"),
     "variance": ("variance_components", "plot_variance_components"),
     "vcov": ("covariances", "plot_covariances"),
+    "pred": ("predictions", "plot_predictions"),
+    "eff": ("predictions", "plot_marginal_effects"),
+    "int": ("predictions", "plot_interactions"),
+    "slope": ("slopes", "plot_slopes"),
     "resid": ("residuals", "plot_residuals"),
     "diag": ("diagnostics", "plot_diagnostics"),
 }
@@ -43,6 +47,10 @@ def plot_model(fit: LinearMixedModel, type: str = "est", **options: Any) -> Any:
           ``"share"``), ``interval``, ``level``.
         * ``"vcov"``: the correlations of random and fixed effects. ``kind`` (``"scatter"`` for the conditional modes of two terms
           with the ellipse of their estimated covariance), ``part``, ``level``.
+        * ``"pred"``: predictions of the population over up to three ``terms``, on the axis, in colours and in panels, with bands.
+        * ``"eff"``: the same, averaged over the levels of the other factors.
+        * ``"int"``: the interactions of the model.
+        * ``"slope"``: the slope of one predictor over the values of another, or the response over each predictor.
         * ``"resid"``: residuals against fitted values or a predictor, with a smooth curve. ``x``, ``kind``, ``by``.
         * ``"diag"``: residuals, their quantiles, their spread, leverage, and the quantiles of the random effects. ``panels``.
     **options

@@ -241,7 +241,7 @@ def raw_data(fit: LinearMixedModel, found: Predictions) -> pd.DataFrame:
         table = np.array([*(place_of.get(text, -1) for text in factor.levels.names), -1])
         codes = table[factor.codes]
         keep &= codes >= 0
-        frame[role] = pd.Categorical.from_codes(codes, categories=list(term.labels))
+        frame[role] = pd.Categorical.from_codes([int(code) for code in codes], categories=pd.Index(term.labels))
     frame["response"] = response if found.scale is None else found.scale.back(response)
     return pd.DataFrame(frame)[keep].reset_index(drop=True)
 
@@ -354,8 +354,8 @@ def _grid_with_random(fit: LinearMixedModel, found: Predictions, terms: Sequence
             for text, _, _ in column.pieces:
                 needed.update(dict.fromkeys(names_in(encoder.nodes[text])))
     rows = len(next(iter(grid.values())))
-    for name, column in data_used(fit, [name for name in needed if name not in grid]).items():
-        value = column.as_numbers().mean() if column.is_numeric else plain_values(column)[0]
+    for name, used in data_used(fit, [name for name in needed if name not in grid]).items():
+        value = used.as_numbers().mean() if used.is_numeric else plain_values(used)[0]
         grid[name] = np.full(rows, value)
     return grid
 

@@ -1,4 +1,4 @@
-"""The variables that a picture of predictions runs over, and how their values are chosen: ``"x [all]"``, ``"arm"``, ``"z [0, 1]"``."""
+"""The variables that a picture of predictions runs over, and their values: ``"x [all]"``, ``"arm"``, ``"z [0, 1]"``."""
 
 from __future__ import annotations
 

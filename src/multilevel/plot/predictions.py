@@ -40,6 +40,12 @@ LINES = ("solid", "dashed", "dashdot", "dotted", (0, (1, 1, 5, 1)), (0, (8, 2)),
 SHAPES = ("o", "s", "^", "D", "v", "P", "X", "*")
 """What tells the levels of the second variable apart beside their colours."""
 WIDTH = 7.0
+DDF_WORDS = {
+    "satterthwaite": "t by Satterthwaite",
+    "kenward-roger": "t by Kenward and Roger",
+    "residual": "t with n − p df",
+    "asymptotic": "normal",
+}
 
 
 def plot_predictions(
@@ -283,12 +289,11 @@ def draw_predictions(
 
 def _points(rows: Any, coloured: bool, *, jitter: bool) -> Any:
     p9 = plotnine()
-    few = len(rows) <= 500
     aes = p9.aes(y="response", color="group") if coloured else p9.aes(y="response")
     options: dict[str, Any] = {
         "data": rows,
-        "alpha": 0.5 if few else 0.2,
-        "size": 1.5 if few else 0.8,
+        "alpha": opacity(len(rows)),
+        "size": 1.5 if len(rows) <= 500 else 1.0,
         "stroke": 0,
         "show_legend": False,
     }
@@ -297,6 +302,11 @@ def _points(rows: Any, coloured: bool, *, jitter: bool) -> Any:
     if jitter:
         options["position"] = p9.position_jitter(width=0.12, height=0, random_state=1)
     return p9.geom_point(aes, **options)
+
+
+def opacity(n: int) -> float:
+    """Return how opaque n points are drawn."""
+    return float(np.clip(250 / max(n, 1), 0.2, 0.6))
 
 
 def _marks(found: Predictions, coloured: bool) -> list[Any]:

@@ -145,7 +145,8 @@ def contour_data(
     Returns
     -------
     pandas.DataFrame
-        ``x_parameter``, ``y_parameter``, ``level``, ``x``, ``y``: points along each contour in order. Levels that the profiles do not
+        ``x_parameter``, ``y_parameter``, ``level``, ``x``, ``y``: points along each contour in order. Levels that the
+        profiles do not
         reach are left out.
 
     Notes
@@ -216,9 +217,7 @@ def _contour(trace: Any, back: Any, size: float) -> tuple[FloatArray, FloatArray
     difference = np.array([right, top, left, bottom])
     order = np.argsort(angle)
     angle, difference = angle[order], difference[order]
-    wave = CubicSpline(
-        np.append(angle, angle[0] + 2 * np.pi), np.append(difference, difference[0]), bc_type="periodic"
-    )
+    wave = CubicSpline(np.append(angle, angle[0] + 2 * np.pi), np.append(difference, difference[0]), bc_type="periodic")
     a = np.linspace(0.0, 2 * np.pi, CURVE)
     d = wave(a)
     return size * np.cos(a + d / 2), size * np.cos(a - d / 2)
@@ -242,8 +241,10 @@ def plot_profile(
     profile : Profile
         What `profile` returned.
     kind : {"zeta", "density", "pairs"}
-        ``"zeta"``: the signed root of the rise of the deviance, a straight line where the likelihood is normal, with the intervals of
-        several levels (R's ``xyplot``). ``"density"``: the densities that these curves imply (``densityplot``). ``"pairs"``: contours of
+        ``"zeta"``: the signed root of the rise of the deviance, a straight line where the likelihood is normal, with the
+        intervals of
+        several levels (R's ``xyplot``). ``"density"``: the densities that these curves imply (``densityplot``). ``"pairs"``:
+        contours of
         the joint likelihood of every pair, with the density of each parameter on the diagonal (``splom``).
     which : str or sequence of str, optional
         Parameters, by default all that were profiled.
@@ -321,7 +322,9 @@ def _draw_pairs(profile: Profile, names: list[str], levels: Sequence[float]) -> 
     import pandas as pd
 
     if len(names) > MOST_PAIRS:
-        raise ControlError(f"The pairs of {len(names)} parameters do not fit on a page; choose at most {MOST_PAIRS} by which.")
+        raise ControlError(
+            f"The pairs of {len(names)} parameters do not fit on a page; choose at most {MOST_PAIRS} by which."
+        )
     p9 = plotnine()
     found = contour_data(profile, names, levels)
     reached = sorted(found["level"].unique())
@@ -356,7 +359,9 @@ def _draw_pairs(profile: Profile, names: list[str], levels: Sequence[float]) -> 
         )
 
     found["line"] = found["level"].astype(str)
-    notes = [f"Contours: joint regions of {', '.join(percent(level) for level in reached)}; diagonal: profile densities."]
+    notes = [
+        f"Contours: joint regions of {', '.join(percent(level) for level in reached)}; diagonal: profile densities."
+    ]
     left_out = [percent(level) for level in levels if level not in reached]
     if left_out:
         notes.append(f"The profiles do not reach {', '.join(left_out)}.")
@@ -383,7 +388,8 @@ def _ends(profile: Profile, name: str) -> tuple[float, float]:
 
 
 def _three(limits: tuple[float, float]) -> list[float]:
-    """Return two or three round numbers within limits."""
+    """Return two or three round numbers within limits, away from their ends, where those of the next panel stand."""
     from mizani.breaks import breaks_extended
 
-    return [value for value in breaks_extended(n=3)(limits) if limits[0] <= value <= limits[1]]
+    edge = 0.1 * (limits[1] - limits[0])
+    return [value for value in breaks_extended(n=3)(limits) if limits[0] + edge <= value <= limits[1] - edge]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from multilevel.inference.emmeans import emtrends
 from multilevel.inference.reference_grid import data_used, fixed_variables, grid_variables
 from multilevel.plot.predicted_values import predictions
 from multilevel.plot.prediction_terms import PlotTerm, plot_terms
-from multilevel.plot.predictions import interactions
+from multilevel.plot.predictions import DDF_WORDS, interactions, opacity
 from multilevel.plot.style import BLUE, GREY, VERMILION, caption, counted, percent, plotnine, sampled, theme, wrapped
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def slopes_data(
     predictor : str
         The numeric variable whose slope it is.
     moderator : str
-        The variable that it may change with, with values in brackets where they are chosen (``"age [20:60]"``): a number's range, or
+        The variable that it may change with, with values in brackets where they are chosen (``"age [20:60]"``): a number's
+        range, or
         the levels of a factor.
     level : float
         Confidence level; the slope is called different from zero where the interval leaves zero out.
@@ -161,7 +163,7 @@ def region_text(found: SimpleSlopes) -> str:
     low, high = float(frame["moderator"].iloc[0]), float(frame["moderator"].iloc[-1])
     ends = [low, *found.bounds, high]
     parts = []
-    for left, right in zip(ends[:-1], ends[1:], strict=True):
+    for left, right in itertools.pairwise(ends):
         middle = 0.5 * (left + right)
         nearest = int(np.abs(frame["moderator"].to_numpy() - middle).argmin())
         if frame["significant"].iloc[nearest]:
@@ -245,7 +247,9 @@ def plot_slopes(
     """
     chosen = [terms] if isinstance(terms, str) else list(terms) if terms is not None else _default_terms(fit)
     if len(chosen) > 2:
-        raise ControlError(f"type='slope' takes one predictor, or a predictor and its moderator; terms has {len(chosen)}.")
+        raise ControlError(
+            f"type='slope' takes one predictor, or a predictor and its moderator; terms has {len(chosen)}."
+        )
     if len(chosen) == 2:
         return _draw_simple(slopes_data(fit, chosen[0], chosen[1], level=level, ddf=ddf), fit, level, ddf)
     names = chosen or numeric_predictors(fit)
@@ -269,7 +273,7 @@ def _default_terms(fit: LinearMixedModel) -> list[str]:
 def _draw_simple(found: SimpleSlopes, fit: LinearMixedModel, level: float, ddf: str) -> Any:
     p9 = plotnine()
     frame = found.frame
-    notes = [region_text(found), f"Intervals: {percent(level)}, {ddf} degrees of freedom."]
+    notes = [region_text(found), f"Intervals: {percent(level)} ({DDF_WORDS[ddf]})."]
     if found.averaged:
         notes.append(f"Averaged over {', '.join(found.averaged)}.")
     words = ("zero is outside", "zero is inside")
@@ -322,13 +326,10 @@ def _stretches(found: SimpleSlopes) -> pd.DataFrame:
 
     frame = found.frame[["moderator", "estimate", "conf_low", "conf_high"]]
     x = frame["moderator"].to_numpy()
-    cuts = [
-        (bound, *(float(np.interp(bound, x, frame[side])) for side in frame.columns[1:]))
-        for bound in found.bounds
-    ]
+    cuts = [(bound, *(float(np.interp(bound, x, frame[side])) for side in frame.columns[1:])) for bound in found.bounds]
     ends = [-np.inf, *found.bounds, np.inf]
     parts = []
-    for stretch, (left, right) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+    for stretch, (left, right) in enumerate(itertools.pairwise(ends)):
         inside = frame[(x > left) & (x < right)]
         own = [cut for cut in cuts if cut[0] in (left, right)]
         part = pd.concat([inside, pd.DataFrame(own, columns=frame.columns)]) if own else inside
@@ -367,7 +368,6 @@ def _draw_plain(fit: LinearMixedModel, names: Sequence[str], level: float, ddf: 
     ]
     if show_data and len(rows) < fit.nobs:
         notes.append(f"{counted(len(rows))} of {counted(fit.nobs)} rows are drawn.")
-    few = len(rows) <= 500
     columns = min(len(labels), 3)
     n_rows = -(-len(labels) // columns)
     width = 7.0 if columns == 1 else min(11.0, 3.3 * columns + 0.8)
@@ -378,14 +378,12 @@ def _draw_plain(fit: LinearMixedModel, names: Sequence[str], level: float, ddf: 
             p9.aes(y="response"),
             data=cloud,
             color=GREY,
-            alpha=0.5 if few else 0.2,
-            size=1.5 if few else 0.8,
+            alpha=opacity(len(rows)),
+            size=1.5 if len(rows) <= 500 else 1.0,
             stroke=0,
         )
     picture += p9.geom_ribbon(p9.aes(ymin="conf_low", ymax="conf_high"), fill=BLUE, alpha=0.2)
-    picture += p9.geom_line(
-        p9.aes(color="line", linetype="line"), data=curves.assign(line=names_of_lines[0]), size=1.1
-    )
+    picture += p9.geom_line(p9.aes(color="line", linetype="line"), data=curves.assign(line=names_of_lines[0]), size=1.1)
     picture += p9.geom_segment(
         p9.aes(x="low", y="y_low", xend="high", yend="y_high", color="line", linetype="line"),
         data=plain.assign(line=names_of_lines[1]),
