@@ -234,7 +234,7 @@ def raw_data(fit: LinearMixedModel, found: Predictions) -> pd.DataFrame:
                 frame[role] = numbers
                 continue
             nearest = np.abs(numbers[:, None] - np.asarray(term.values)).argmin(axis=1)
-            frame[role] = pd.Categorical.from_codes(nearest, categories=list(term.labels))
+            frame[role] = pd.Categorical.from_codes([int(code) for code in nearest], categories=pd.Index(term.labels))
             continue
         factor: Factor = column.as_factor()
         place_of = {text: i for i, text in enumerate(term.labels)}

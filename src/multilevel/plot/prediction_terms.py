@@ -232,7 +232,7 @@ def _by_word(name: str, numbers: FloatArray, unique: FloatArray, text: str) -> t
 def _range(first: float, last: float, step: float, name: str) -> FloatArray:
     if step == 0.0 or (last - first) / step < 0:
         raise DataError(f"terms: no values of {name!r} lead from {first:g} to {last:g} in steps of {step:g}.")
-    return first + step * np.arange(int(np.floor((last - first) / step + 1e-9)) + 1)
+    return np.asarray(first + step * np.arange(int(np.floor((last - first) / step + 1e-9)) + 1), dtype=np.float64)
 
 
 def _split(text: str) -> list[str]:
