@@ -197,7 +197,7 @@ def predictions_data(
     >>> predictions_data(fit, "Days [0, 9]")[["x", "estimate", "conf_low", "conf_high"]].round(1)
          x  estimate  conf_low  conf_high
     0  0.0     251.4     237.0      265.8
-    1  9.0     345.6     318.1      373.1
+    1  9.0     345.6     314.7      376.5
     """
     return predictions(
         fit, terms, margin=margin, at=at, weights=weights, scale=scale, level=level, ddf=ddf
