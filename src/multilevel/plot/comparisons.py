@@ -177,7 +177,7 @@ def plot_comparison(
     name, effect = str(data["grpvar"].iloc[0]), str(data["term"].iloc[0])
     labels = list(data["model"].cat.categories)
     sizes = data.groupby("model", observed=True)["sd"].first()
-    titles = {label: f"{label}: sd = {sizes[label]:.3g}" for label in labels}
+    titles = {label: f"{label}: sd = {sizes[label]:#.3g}" for label in labels}
     levels = int(data["rank"].max())
     few = levels <= FEW_LEVELS
     notes = [f"Levels are in the order of the model {labels[0]}."]
@@ -192,6 +192,7 @@ def plot_comparison(
             + p9.geom_point(stroke=0, size=size, **({} if few else {"color": "black"}))
         )
         picture += p9.facet_wrap("panel", ncol=2)
+        picture += p9.scale_x_continuous(breaks=_inside)
         picture += p9.labs(x=f"Conditional mode with {percent(level)} interval")
         width = 8.6
     else:
@@ -229,3 +230,11 @@ def plot_comparison(
     picture += p9.labs(title=f"Differences between the levels of {name}{what}", caption=caption(*notes, width=width))
     picture += theme(width, height)
     return picture + p9.theme(legend_position="none") if kind == "caterpillars" else picture
+
+
+def _inside(limits: tuple[float, float]) -> list[float]:
+    """Return round numbers away from the ends of a panel, where those of the next one stand."""
+    from mizani.breaks import breaks_extended
+
+    edge = 0.06 * (limits[1] - limits[0])
+    return [value for value in breaks_extended(n=5)(limits) if limits[0] + edge <= value <= limits[1] - edge]
