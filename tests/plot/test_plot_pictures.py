@@ -101,10 +101,24 @@ CASES = [
 ]
 
 
+INTERCEPT_ONLY = ("crossed", "zero variance")
+NOTHING_TO_PREDICT = {
+    *((kind, fit) for kind in ("pred", "eff", "int", "slope") for fit in INTERCEPT_ONLY),
+    *(("int", fit) for fit in ("slopes", "factor slopes", "many", "singular", "weighted")),
+    ("slope", "factor slopes"),
+}
+
+
 @pytest.mark.parametrize(("kind", "fit"), CASES)
 def test_every_picture_of_every_model(kind, fit):
     if (kind, fit) in NOTHING:
         with pytest.raises(ml.ControlError, match=r"no (fixed effect to draw|correlations)"):
+            ml.plot_model(FITS[fit](), kind)
+        return
+    if (kind, fit) in NOTHING_TO_PREDICT:
+        with pytest.raises(
+            ml.DataError, match=r"no (variable to make predictions|interaction to draw|numeric variable)"
+        ):
             ml.plot_model(FITS[fit](), kind)
         return
     axes, texts = draw(ml.plot_model(FITS[fit](), kind))
