@@ -239,9 +239,7 @@ def fit_of_design(design: Design, reml: bool, control: LmerControl) -> EngineFit
     objective = ResidualObjective(WhitenedProducts(design), reml)
     delta = objective.whitened.model.start()
     products = objective.whitened.at(delta)
-    start = _start(products, control)
-    others = [] if control.start is not None else products.plan.parameters.other_starts(start)
-    starts = [np.concatenate([own, delta]) for own in (start, *others)]
+    starts = [np.concatenate([start, delta]) for start in _starts(products, control)]
     with linear_algebra_threads(products.dense.shape[0], control.threads):
         search = _search(objective, starts, control)
         phi, delta = objective.split(search.model.phi)
@@ -258,9 +256,7 @@ def fit_of_design(design: Design, reml: bool, control: LmerControl) -> EngineFit
 
 def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> EngineFit:
     """Minimise the criterion of given cross-products and certify the result; warn where it cannot be certified."""
-    start = _start(products, control)
-    others = [] if control.start is not None else products.plan.parameters.other_starts(start)
-    return _fit_from(products, reml, control, [start, *others])
+    return _fit_from(products, reml, control, _starts(products, control))
 
 
 def fit_products_from(products: CrossProducts, reml: bool, control: LmerControl, start: FloatArray) -> EngineFit:
@@ -278,16 +274,17 @@ def _fit_from(products: CrossProducts, reml: bool, control: LmerControl, starts:
     return finish(objective, search.model, singular, convergence)
 
 
-def _start(products: CrossProducts, control: LmerControl) -> FloatArray:
-    """Return the φ that the user's theta gives, or a rough guess."""
+def _starts(products: CrossProducts, control: LmerControl) -> list[FloatArray]:
+    """Return the φ that the user's theta gives, or a rough guess and the further starts that its structures ask for."""
     parameters = products.plan.parameters
     if control.start is None:
-        return starting_values(products)
+        guess = starting_values(products)
+        return [guess, *parameters.other_starts(guess)]
     if len(control.start) != parameters.n_theta:
         raise ControlError(
             f"start has {len(control.start)} values and theta has {parameters.n_theta}: give one for each."
         )
-    return parameters.from_user(np.asarray(control.start))
+    return [parameters.from_user(np.asarray(control.start))]
 
 
 def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl) -> Search:

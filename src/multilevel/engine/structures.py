@@ -147,8 +147,48 @@ def unit_matrix(size: int, row: int, column: int) -> FloatArray:
     return result
 
 
+class _Linear:
+    """What the families share whose λ is linear in θ, with its scales on the diagonal of λ."""
+
+    __slots__ = ()
+
+    @property
+    def pivots(self) -> npt.NDArray[np.bool_]:
+        """The diagonal of λ."""
+        raise NotImplementedError
+
+    def curvature(self, theta: FloatArray) -> None:  # noqa: ARG002
+        """Return None: λ is linear in θ."""
+        return None
+
+    @property
+    def common_scale(self) -> bool:
+        """Whether all columns share a variance: no."""
+        return False
+
+    def lifted(self, theta: FloatArray, floor: float) -> FloatArray:
+        """Return parameters with the diagonal of λ no smaller than a floor."""
+        return np.where(self.pivots & (theta < floor), floor, theta)
+
+    def bounds_near(self, theta: FloatArray, near: float) -> dict[int, float]:
+        """Return zero for the small diagonal elements of λ."""
+        return {int(at): 0.0 for at in np.flatnonzero(self.pivots & (np.abs(theta) < near) & (theta != 0.0))}
+
+    def reported(self, theta: FloatArray) -> FloatArray:
+        """Return θ itself."""
+        return theta.copy()
+
+    def from_reported(self, theta: FloatArray) -> FloatArray:
+        """Return θ itself."""
+        return theta.copy()
+
+    def other_starts(self, theta: FloatArray) -> list[FloatArray]:  # noqa: ARG002
+        """Return nothing: Newton's method finds the minimum."""
+        return []
+
+
 @dataclass(frozen=True, slots=True)
-class Unstructured:
+class Unstructured(_Linear):
     """Any covariance matrix: θ is the lower triangle of λ, column by column (lme4's order)."""
 
     size: int
@@ -176,10 +216,6 @@ class Unstructured:
         result[np.arange(self.n_theta), row, column] = 1.0
         return result
 
-    def curvature(self, theta: FloatArray) -> None:  # noqa: ARG002
-        """Return None: λ is linear in θ."""
-        return None
-
     def parameters(self, factor: FloatArray) -> FloatArray:
         """Return the lower triangle of a factor."""
         result: FloatArray = factor[lower_triangle(self.size)]
@@ -203,11 +239,6 @@ class Unstructured:
         )
 
     @property
-    def common_scale(self) -> bool:
-        """Whether all columns share a variance: no."""
-        return False
-
-    @property
     def correlated(self) -> bool:
         """Whether there are correlations."""
         return self.size > 1
@@ -221,31 +252,11 @@ class Unstructured:
         """Return the parameters as they are."""
         return theta
 
-    def lifted(self, theta: FloatArray, floor: float) -> FloatArray:
-        """Return parameters with the diagonal of λ no smaller than a floor."""
-        return np.where(self.pivots & (theta < floor), floor, theta)
-
-    def bounds_near(self, theta: FloatArray, near: float) -> dict[int, float]:
-        """Return zero for the small diagonal elements of λ."""
-        return {int(at): 0.0 for at in np.flatnonzero(self.pivots & (np.abs(theta) < near) & (theta != 0.0))}
-
-    def reported(self, theta: FloatArray) -> FloatArray:
-        """Return θ itself."""
-        return theta.copy()
-
-    def from_reported(self, theta: FloatArray) -> FloatArray:
-        """Return θ itself."""
-        return theta.copy()
-
     def nearest(self, covariance: FloatArray, low: float, high: float) -> FloatArray:
         """Return the Cholesky factor of the matrix with its eigenvalues kept between bounds."""
         values, vectors = np.linalg.eigh(0.5 * (covariance + covariance.T))
         values = np.clip(values, low**2, high**2)
         return self.parameters(np.linalg.cholesky((vectors * values) @ vectors.T))
-
-    def other_starts(self, theta: FloatArray) -> list[FloatArray]:  # noqa: ARG002
-        """Return nothing: Newton's method finds the minimum."""
-        return []
 
     def natural(self) -> tuple[NaturalElement, ...]:
         """Return all standard deviations and correlations in the order of θ."""
@@ -266,7 +277,7 @@ class Unstructured:
 
 
 @dataclass(frozen=True, slots=True)
-class Diagonal:
+class Diagonal(_Linear):
     """Uncorrelated columns with a variance each: θ is the diagonal of λ."""
 
     size: int
@@ -292,10 +303,6 @@ class Diagonal:
         result[every, every, every] = 1.0
         return result
 
-    def curvature(self, theta: FloatArray) -> None:  # noqa: ARG002
-        """Return None: λ is linear in θ."""
-        return None
-
     def parameters(self, factor: FloatArray) -> FloatArray:
         """Return the diagonal of a factor."""
         return np.diag(factor).copy()
@@ -313,11 +320,6 @@ class Diagonal:
         return tuple(f"{factor_name}.{column}" for column in columns)
 
     @property
-    def common_scale(self) -> bool:
-        """Whether all columns share a variance: no."""
-        return False
-
-    @property
     def correlated(self) -> bool:
         """Whether there are correlations."""
         return False
@@ -331,30 +333,10 @@ class Diagonal:
         """Return the absolute values."""
         return np.abs(theta)
 
-    def lifted(self, theta: FloatArray, floor: float) -> FloatArray:
-        """Return parameters with the diagonal of λ no smaller than a floor."""
-        return np.where(self.pivots & (theta < floor), floor, theta)
-
-    def bounds_near(self, theta: FloatArray, near: float) -> dict[int, float]:
-        """Return zero for the small diagonal elements of λ."""
-        return {int(at): 0.0 for at in np.flatnonzero(self.pivots & (np.abs(theta) < near) & (theta != 0.0))}
-
-    def reported(self, theta: FloatArray) -> FloatArray:
-        """Return θ itself."""
-        return theta.copy()
-
-    def from_reported(self, theta: FloatArray) -> FloatArray:
-        """Return θ itself."""
-        return theta.copy()
-
     def nearest(self, covariance: FloatArray, low: float, high: float) -> FloatArray:
         """Return the roots of the diagonal, kept between bounds."""
         result: FloatArray = np.clip(np.sqrt(np.clip(np.diag(covariance), 0.0, None)), low, high)
         return result
-
-    def other_starts(self, theta: FloatArray) -> list[FloatArray]:  # noqa: ARG002
-        """Return nothing: Newton's method finds the minimum."""
-        return []
 
     def natural(self) -> tuple[NaturalElement, ...]:
         """Return the standard deviations."""
