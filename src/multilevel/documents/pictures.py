@@ -6,10 +6,14 @@ import base64
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from multilevel.errors import MissingDependencyError, MultilevelError
 from multilevel.formula.syntax import Name
+from multilevel.plot.clusters import plot_clusters
+from multilevel.plot.model import plot_model
+from multilevel.plot.style import plotnine
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -51,8 +55,6 @@ def data_address(picture: Any) -> str:
 
 def report_pictures(fit: LinearMixedModel) -> tuple[Picture, ...]:
     """Draw the pictures of a report: the data by cluster, the estimates, the random effects and the residuals."""
-    from multilevel.plot.style import plotnine
-
     try:
         plotnine()
     except MissingDependencyError as error:
@@ -68,9 +70,6 @@ def report_pictures(fit: LinearMixedModel) -> tuple[Picture, ...]:
 
 def _wanted(fit: LinearMixedModel) -> list[tuple[str, Callable[[], Any]]]:
     """Return the captions and makers of the pictures that a model has something to show in."""
-    from multilevel.plot.clusters import plot_clusters
-    from multilevel.plot.model import plot_model
-
     wanted: list[tuple[str, Callable[[], Any]]] = []
     predictor = _first_number(fit)
     group = str(fit.ngroups.index[0])
@@ -78,23 +77,23 @@ def _wanted(fit: LinearMixedModel) -> list[tuple[str, Callable[[], Any]]]:
         wanted.append(
             (
                 f"The response over {predictor}, a line for each level of {group}.",
-                lambda: plot_clusters(fit, predictor, cluster=group),
+                partial(plot_clusters, fit, predictor, cluster=group),
             )
         )
     if 1 < len(fit.fixef) <= MOST_ESTIMATES:
-        wanted.append(("Fixed effects with their intervals.", lambda: plot_model(fit, "est")))
-    wanted.append(("Variance components with their intervals.", lambda: plot_model(fit, "variance")))
+        wanted.append(("Fixed effects with their intervals.", partial(plot_model, fit, "est")))
+    wanted.append(("Variance components with their intervals.", partial(plot_model, fit, "variance")))
     for name in fit.ngroups.index:
         wanted.append(
             (
                 f"Random effects of {name}: conditional modes with 95% intervals, in order.",
-                lambda name=name: plot_model(fit, "re", group=name),  # type: ignore[misc]
+                partial(plot_model, fit, "re", group=name),
             )
         )
     wanted.append(
         (
             "Diagnostics: residuals, their quantiles and spread, and the rows' influence.",
-            lambda: plot_model(fit, "diag"),
+            partial(plot_model, fit, "diag"),
         )
     )
     return wanted

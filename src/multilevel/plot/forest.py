@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from multilevel.errors import ControlError
 from multilevel.plot.style import GREY, PALETTE, caption, heading, percent, plotnine, theme, wrapped
+from multilevel.quality.model_names import named_models
 from multilevel.quality.parameters_table import model_parameters
 from multilevel.quality.variance import check_fit
 
@@ -290,7 +291,9 @@ def plot_models(
     >>> picture = ml.plot_models(m1, m2, names=["random intercept", "random slope"])
     >>> picture.save("models.png", verbose=False)  # doctest: +SKIP
     """
-    models = _named_models(fits, names, named)
+    models = named_models(fits, names, named, "draw")
+    if len(models) > len(SHAPES):
+        raise ControlError(f"At most {len(SHAPES)} models can be told apart in one picture; {len(models)} are given.")
     data = fixed_effects_data(
         models, level=level, ddf=ddf, standardize=standardize, terms=terms, show_intercept=show_intercept, sort=sort,
         vcov=vcov, cluster=cluster,
@@ -299,26 +302,6 @@ def plot_models(
     picture = _forest(data, f"{what} with {percent(level)} interval", labels, show_values, vline)
     method = "" if standardize is None else f"Standardized by {standardize!r}."
     return picture + plotnine().labs(title="Fixed effects", caption=_note(ddf, vcov, method))
-
-
-def _named_models(
-    fits: tuple[LinearMixedModel, ...], names: Sequence[str] | None, named: Mapping[str, LinearMixedModel]
-) -> dict[str, LinearMixedModel]:
-    if names is not None and (isinstance(names, str) or len(names) != len(fits)):
-        count = 1 if isinstance(names, str) else len(names)
-        raise ControlError(
-            f"names has {count} names and there are {len(fits)} models given without one: give one for each."
-        )
-    labels = [f"model {i + 1}" for i in range(len(fits))] if names is None else [str(name) for name in names]
-    labels += list(named)
-    if len(set(labels)) < len(labels):
-        twice = next(label for label in labels if labels.count(label) > 1)
-        raise ControlError(f"The name {twice!r} stands for two models; give each its own.")
-    if not labels:
-        raise ControlError("There is no model to draw; give fitted models.")
-    if len(labels) > len(SHAPES):
-        raise ControlError(f"At most {len(SHAPES)} models can be told apart in one picture; {len(labels)} are given.")
-    return dict(zip(labels, [*fits, *named.values()], strict=True))
 
 
 def _forest(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.caller import warn_caller
-from multilevel.errors import ControlError, DataError, MultilevelWarning
+from multilevel.errors import DataError, MultilevelWarning
 from multilevel.inference.likelihood_ratio import check_same_data
+from multilevel.quality.model_names import named_models
 from multilevel.quality.performance import (
     CRITERIA,
     ERRORS,
@@ -139,7 +140,9 @@ def compare_performance(
     """
     import pandas as pd
 
-    models = _named_fits(fits, names, named)
+    models = {
+        name: check_fit(fit, "compare_performance") for name, fit in named_models(fits, names, named, "compare").items()
+    }
     chosen = checked_estimator(estimator)
     differ = _difference(models)
     if differ and rank:
@@ -187,25 +190,6 @@ def _reml_notes(models: dict[str, LinearMixedModel], performances: dict[str, Mod
     if estimators == {"REML"} and len({frozenset(fit._design.fixed_names) for fit in models.values()}) > 1:
         return ["The fixed effects differ, so that criteria of REML fits cannot be compared: use estimator='ML'."]
     return []
-
-
-def _named_fits(
-    fits: tuple[LinearMixedModel, ...], names: Sequence[str] | None, named: dict[str, LinearMixedModel]
-) -> dict[str, LinearMixedModel]:
-    if names is not None and (isinstance(names, str) or len(names) != len(fits)):
-        count = 1 if isinstance(names, str) else len(names)
-        raise ControlError(
-            f"names has {count} names and there are {len(fits)} models given without one: give one for each."
-        )
-    labels = [f"model {i + 1}" for i in range(len(fits))] if names is None else [str(name) for name in names]
-    labels += list(named)
-    if len(set(labels)) < len(labels):
-        twice = next(label for label in labels if labels.count(label) > 1)
-        raise ControlError(f"The name {twice!r} stands for two models; give each its own.")
-    everything: list[Any] = [*fits, *named.values()]
-    if not everything:
-        raise ControlError("There is no model to compare; give fitted models.")
-    return {label: check_fit(fit, "compare_performance") for label, fit in zip(labels, everything, strict=True)}
 
 
 def _difference(models: dict[str, LinearMixedModel]) -> str:
