@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from multilevel import __version__
 
@@ -18,7 +19,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_ipython"]
 templates_path = ["_templates"]
 html_theme = "furo"
 html_title = f"multilevel {__version__}"
@@ -27,6 +28,9 @@ html_css_files = ["site.css"]
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
+
+# The kernels that run the pages start with this profile: it sets the resolution of the pictures.
+os.environ["IPYTHONDIR"] = str(Path(__file__).parent / "_ipython")
 
 # Pages run at build; what was run before and has not changed is taken from the cache, unless a whole run is asked for.
 nb_execution_mode = os.environ.get("MULTILEVEL_DOCS_EXECUTION", "cache")
@@ -42,4 +46,5 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "undoc-members": False}
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True  # the fields of a class once: in its own table, not again as members
 napoleon_preprocess_types = False
