@@ -205,7 +205,10 @@ def test_files_of_earlier_versions(name):
     again = ml.load(FOLDER / f"{name}.mlm")
     frame = pd.read_parquet(rc.FOLDER / "machines.parquet")
     fit = ml.lmer(str(again.formula), frame)
-    assert str(again.summary()) == str(fit.summary())
+    # The last line has numbers of the size of rounding errors, which are not those of the version that wrote the file.
+    written, now = (str(model.summary()).rpartition("exact gradient")[0] for model in (again, fit))
+    assert len(written) > 0
+    assert written == now
     np.testing.assert_allclose(again.predict(frame), fit.predict(), rtol=1e-10)
     if name.endswith("rows"):
         pd.testing.assert_series_equal(again.fitted(), fit.fitted())

@@ -30,6 +30,7 @@ from multilevel.export.stored_options import restore_argument, restore_control, 
 from multilevel.export.stored_rows import restore_rows, store_rows
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
 from multilevel.formula.grammar import parse_formula
+from multilevel.model.fit_facts import StoredFacts
 from multilevel.model.residual_structure import refuse_structures
 
 if TYPE_CHECKING:
@@ -247,15 +248,19 @@ def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedMode
     frame = None
     if rows is not None:
         design, frame = restore_rows(design, rows, reader)
-    fit = LinearMixedModel(
-        design, engine, bool(manifest["reml"]), restore_control(manifest["control"]), _source(manifest, frame)
-    )
+    stored_facts = None
     if rows is None:
         quantiles = reader.array(manifest["quantiles"], "f", 1)
         require(quantiles.shape == (5,) and bool(np.isfinite(quantiles).all()), "the residuals' quantiles are damaged")
-        fit.__dict__["_scaled_residual_quantiles"] = quantiles
-        fit.__dict__["_term_hypotheses"] = _restore_hypotheses(manifest["hypotheses"], reader, design)
-    return fit
+        stored_facts = StoredFacts(quantiles, _restore_hypotheses(manifest["hypotheses"], reader, design))
+    return LinearMixedModel(
+        design,
+        engine,
+        bool(manifest["reml"]),
+        restore_control(manifest["control"]),
+        _source(manifest, frame),
+        stored_facts,
+    )
 
 
 def _source(manifest: dict[str, Any], frame: Any) -> Any:

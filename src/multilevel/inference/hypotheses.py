@@ -89,10 +89,8 @@ def larger_terms(fit: LinearMixedModel) -> list[list[int]]:
 
 def term_hypotheses(fit: LinearMixedModel, kind: int) -> list[FloatArray]:
     """Return L of each term, in the order of the terms; without rows where no column of the term is left."""
-    # A fit that was loaded without its rows brings them.
-    stored: dict[int, list[FloatArray]] = fit.__dict__.get("_term_hypotheses", {})
-    if kind in stored:
-        return stored[kind]
+    if fit._stored is not None and kind in fit._stored.hypotheses:
+        return fit._stored.hypotheses[kind]
     if kind == 1 or len(fit._design.term_labels) == 1:
         return sequential(fit._design)
     return partial(fit) if kind == 2 else marginal(fit)

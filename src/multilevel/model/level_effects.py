@@ -1,0 +1,130 @@
+"""The random effects of a fit, and the coefficients of every level."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from multilevel.engine.solutions import conditional_covariances
+from multilevel.engine.threads import linear_algebra_threads
+from multilevel.model.estimates import Estimates
+from multilevel.model.fit_facts import whole
+from multilevel.model.random_effects import GroupEffects, RandomEffects
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class LevelEffects(Estimates):
+    """A fit's conditional modes and the coefficients of every level."""
+
+    def ranef(self, *, cond_var: bool = False) -> RandomEffects:
+        """Return the conditional modes of the random effects.
+
+        Parameters
+        ----------
+        cond_var : bool
+            Whether their conditional covariance matrices (given the data and the parameters) are worked out as well; they agree
+            with the ``postVar`` of R's ``ranef(fit, condVar = TRUE)``, and hold the covariances between terms that share a factor.
+
+        Returns
+        -------
+        RandomEffects
+            A mapping from grouping factor to a data frame, levels in rows and columns of its terms in columns.
+        """
+        modes = self._modes
+        parameters = self._engine.products.plan.parameters.terms
+        covariances = self._conditional_covariances if cond_var else None
+        groups: dict[str, list[int]] = {}
+        for t, term in enumerate(self._terms):
+            groups.setdefault(term.factor.name, []).append(t)
+        found = []
+        for name, own in groups.items():
+            names = tuple(column for t in own for column in self._terms[t].names)
+            block = None
+            if covariances is not None:
+                whole = covariances[parameters[own[0]].block]
+                block = np.empty_like(whole)
+                at: list[int] = []
+                to_user = np.zeros(whole.shape[1:])
+                for t in own:
+                    part = parameters[t]
+                    inside = slice(part.offset, part.offset + part.structure.size)
+                    to_user[inside, inside] = part.to_user
+                    at.extend(range(inside.start, inside.stop))
+                block = np.einsum("rs,jst,ut->jru", to_user, whole, to_user)[:, at][:, :, at]
+            values = np.column_stack([modes[t] for t in own])
+            for array in (values, block):
+                if array is not None:
+                    array.flags.writeable = False
+            found.append(GroupEffects(name, names, self._terms[own[0]].factor.levels, values, block))
+        return RandomEffects(tuple(found))
+
+    @functools.cached_property
+    def _modes(self) -> list[FloatArray]:
+        return self._engine.conditional_modes()
+
+    @functools.cached_property
+    def _conditional_covariances(self) -> list[FloatArray]:
+        scale = self.sigma**2
+        factor = self._engine.model.factor
+        with linear_algebra_threads(factor.dense.shape[0], None):
+            return [scale * block for block in conditional_covariances(factor)]
+
+    def relatives(self, group: str) -> pd.DataFrame:
+        """Return the conditional modes of all levels of a relationship matrix, those without rows in the data too.
+
+        The effects of a level without rows have the expectation K₂₁K₁₁⁻¹b given those of the levels with rows (breeding values of
+        animals without records, values of species not observed).
+
+        Parameters
+        ----------
+        group : str
+            The grouping factor.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each level, those in the data first.
+
+        Raises
+        ------
+        DataError
+            The factor's levels have no relationship.
+        """
+        from multilevel.model.random_effects import relatives
+
+        return relatives(whole(self), group)
+
+    def coef(self) -> dict[str, pd.DataFrame]:
+        """Return the coefficients of every level: fixed effects plus conditional modes, by grouping factor (R's ``coef``)."""
+        import pandas as pd
+
+        fixed = self.fixef
+        result = {}
+        for group, frame in self.ranef().items():
+            out = pd.DataFrame({name: np.full(len(frame), value) for name, value in fixed.items()}, index=frame.index)
+            for name in dict.fromkeys(frame.columns):
+                own = frame.loc[:, [name]].sum(axis=1)
+                out[name] = out[name] + own if name in out else own
+            result[group] = out
+        return result
+
+    def coef_standard_errors(self) -> dict[str, pd.DataFrame]:
+        """Return the standard errors of `coef`, with the covariance of fixed effects and conditional modes in them.
+
+        Examples
+        --------
+        >>> import multilevel as ml
+        >>> fit = ml.lmer("Reaction ~ Days + (Days | Subject)", ml.load_dataset("sleepstudy"))
+        >>> fit.coef_standard_errors()["Subject"].round(2).loc["308"].to_dict()
+        {'(Intercept)': 12.25, 'Days': 2.34}
+        """
+        from multilevel.model.coefficient_errors import coefficient_errors
+
+        return coefficient_errors(whole(self))
