@@ -344,3 +344,46 @@ def test_standard_errors_of_coefficients():
     assert {name: frame.shape for name, frame in crossed.items()} == {"plate": (24, 1), "sample": (6, 1)}
     wide = model("machines").coef_standard_errors()["Worker"]
     np.testing.assert_allclose(wide["MachineB"], model("machines").standard_errors["MachineB"])
+
+
+# ---- input that cannot be used -----------------------------------------------------------------------------------------
+
+
+def test_infinite_values_of_new_data(sleepstudy):
+    fit = rc.fit("sleepstudy_reml")
+    with pytest.raises(ml.DataError, match="'Days' has 1 infinite value in the new data"):
+        fit.predict({"Days": [np.inf, 1.0], "Subject": ["308", "309"]}, se=True)
+    shifted = sleepstudy.assign(later=sleepstudy["Days"] + 1)
+    curve = ml.lmer("Reaction ~ log(later) + (1 | Subject)", shifted)
+    with pytest.raises(ml.DataError, match=r"'log\(later\)' has 1 infinite value"):
+        curve.predict({"later": [0, 1], "Subject": ["308", "309"]})
+    with pytest.raises(ml.DataError, match="offset of the new data has 1 infinite value"):
+        fit.predict({"Days": [1, 1], "Subject": ["308", "309"]}, offset=[0.0, np.inf])
+
+
+@pytest.mark.parametrize("values", [1, 2.5, "308", None, np.array(3.0)])
+def test_single_values_are_no_columns(values):
+    with pytest.raises(
+        ml.DataTypeError, match="'Days' of the data must hold a value for each row, not the single value"
+    ):
+        rc.fit("sleepstudy_reml").predict({"Days": values, "Subject": ["308"]})
+
+
+@pytest.mark.parametrize("n", [1.5, 0, "3"])
+def test_numbers_of_draws(n):
+    fit = rc.fit("sleepstudy_reml")
+    with pytest.raises(ml.ControlError, match="whole number of at least 1"):
+        fit.predict(interval="confidence", method="simulation", n=n)
+    if n != 0:
+        with pytest.raises(ml.ControlError, match="whole number of at least 0"):
+            fit.simulate(n)
+
+
+def test_missing_random_effects_as_r_writes_them():
+    with pytest.raises(ml.DataTypeError, match=r"False \(none, lme4's NA\)"):
+        rc.fit("sleepstudy_reml").predict(re_formula=np.nan)
+
+
+def test_contrasts_as_patsy_writes_them(sleepstudy):
+    with pytest.raises(ml.FormulaError, match=r"write factor\(x\) for a factor"):
+        ml.lmer("Reaction ~ C(Days) + (1 | Subject)", sleepstudy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import multilevel as ml
@@ -52,3 +53,53 @@ def test_update_after_refit(sleep):
     assert other.update(reml=False).reml is False
     with pytest.raises(ml.DataError, match="replaced by refit"):
         other.update(". ~ . - Days")
+
+
+def test_unknown_changes(sleep):
+    with pytest.raises(ml.ControlError, match=r"starting values are control=LmerControl\(start"):
+        sleep.update(start=[1, 0, 1])
+    with pytest.raises(ml.ControlError, match="no argument 'wieghts'; did you mean 'weights'"):
+        sleep.update(wieghts="w")
+    with pytest.raises(ml.ControlError, match="no argument 'subset'; it has weights, offset"):
+        sleep.update(subset="Days > 2")
+
+
+# ---- refit -------------------------------------------------------------------------------------------------------------
+
+
+def test_refit_refuses_what_is_no_response(sleep):
+    y = sleep.get_me("y")
+    with pytest.raises(ml.DataError, match="takes one response, and there are 2"):
+        sleep.refit([y, y])
+    with pytest.raises(ml.DataError, match="constant"):
+        sleep.refit(np.ones(180))
+    for values in (["a"] * 180, "Reaction"):
+        with pytest.raises(ml.DataTypeError, match="must be numbers"):
+            sleep.refit(values)
+    with pytest.raises(ml.DataError, match="must be a row: transpose"):
+        sleep.refit_many(np.column_stack([y, y]))
+
+
+def test_responses_with_a_value_for_every_row_of_the_data(sleepstudy):
+    data = sleepstudy.assign(Reaction=sleepstudy["Reaction"].where(sleepstudy.index != 3))
+    with pytest.warns(ml.MissingValuesWarning):
+        fit = ml.lmer("Reaction ~ Days + (Days | Subject)", data)
+    whole = sleepstudy["Reaction"].to_numpy().copy()
+    whole[3] = np.nan
+    again = fit.refit(whole)
+    assert again.loglik == pytest.approx(fit.loglik, rel=1e-12)
+    assert fit.refit_many([whole])["criterion"][0] == pytest.approx(fit.reml_criterion, rel=1e-10)
+
+
+def test_constant_responses_among_many(sleep):
+    y = sleep.get_me("y")
+    responses = pd.DataFrame([y, np.zeros(180), 2 * y], index=["first", "none", "double"])
+    with pytest.warns(ml.ConvergenceWarning, match="1 of 3 responses are constant"):
+        found = sleep.refit_many(responses, std_error=True)
+    assert found.index.tolist() == ["first", "none", "double"]
+    assert found["converged"].tolist() == [True, False, True]
+    assert found.loc["none"].drop("converged").isna().all()
+    expected = sleep.refit_many([y, 2 * y], std_error=True)
+    np.testing.assert_array_equal(found.loc[["first", "double"]].to_numpy(), expected.to_numpy())
+    with pytest.warns(ml.ConvergenceWarning, match="2 of 2"):
+        assert sleep.refit_many(np.ones((2, 180)))["sigma"].isna().all()

@@ -310,7 +310,15 @@ def _from_dictionary(array: Any, order: str) -> Factor:
 
 
 def _as_mapping(data: Mapping[Any, Any]) -> dict[str, Any]:
-    return {name: values if hasattr(values, "__len__") else list(values) for name, values in data.items()}
+    found = {}
+    for name, values in data.items():
+        single = isinstance(values, str | bytes) or (isinstance(values, np.ndarray) and values.ndim == 0)
+        if single or not hasattr(values, "__iter__"):
+            raise DataTypeError(
+                f"The column {name!r} of the data must hold a value for each row, not the single value {values!r}."
+            )
+        found[name] = values if hasattr(values, "__len__") else list(values)
+    return found
 
 
 def _common_length(columns: Mapping[str, Any]) -> int:

@@ -153,6 +153,15 @@ class DesignEncoder:
         if levels is None:
             if isinstance(value, Factor):
                 raise DataError(f"{text!r} holds text or categories in the new data, and numbers in the fitted data.")
+            infinite = np.isinf(value.values if isinstance(value, Matrix) else value)
+            if infinite.any():
+                count = (
+                    int(infinite.reshape(len(infinite), -1).any(axis=1).sum()) if infinite.ndim else evaluator.n_rows
+                )
+                raise DataError(
+                    f"{text!r} has {count} infinite {'value' if count == 1 else 'values'} in the new data; correct them or make"
+                    " them missing."
+                )
             return value
         if isinstance(value, Matrix):
             raise DataError(f"{text!r} is a factor in the fitted data, and a matrix in the new data.")

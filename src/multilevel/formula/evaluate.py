@@ -198,6 +198,11 @@ class Evaluator:
         if name in _OTHER:
             return self._other(node)
         near = difflib.get_close_matches(name, KNOWN_FUNCTIONS, n=2)
+        if name == "C":
+            raise FormulaError(
+                f"The function C() in {deparse(node)!r} is not known in formulas: write factor(x) for a factor, and give its"
+                " contrasts as contrasts={'x': …}."
+            )
         hint = f"did you mean {' or '.join(near)}?" if near else f"the functions are {', '.join(KNOWN_FUNCTIONS)}."
         raise FormulaError(f"The function {name}() in {deparse(node)!r} is not known in formulas; {hint}")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ import numpy.typing as npt
 
 from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import fit_of_design, fit_products
-from multilevel.errors import DataError
+from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataTypeError
 from multilevel.formula.grammar import Formula
 from multilevel.model.estimates import Estimates
 from multilevel.model.fit_facts import whole
@@ -32,16 +34,24 @@ class NewFits(Estimates):
         Parameters
         ----------
         response : array_like
-            The new response, one value per row that the fit used.
+            The new response, one value per row that the fit used, or per row of the data; values of rows that the fit left out
+            are then passed over.
 
         Raises
         ------
         DataError
-            The response has another length, or values that are not finite.
+            The response has another length, values that are not finite, or one value throughout.
+        DataTypeError
+            It does not hold numbers.
         """
         from multilevel.model.lmer import fit_design
 
-        design = self._design.with_response(self._new_responses(response)[0])
+        rows = self._new_responses(response)
+        if len(rows) != 1:
+            raise DataError(f"refit() takes one response, and there are {len(rows)}; use refit_many().")
+        if _is_constant(rows)[0]:
+            raise DataError("The new response is constant; there is nothing to explain.")
+        design = self._design.with_response(rows[0])
         return fit_design(design, self._reml, self._control, replace(self._data, frame=None))
 
     def refit_many(self, responses: Any, *, threads: int = 1, std_error: bool = False) -> pd.DataFrame:
@@ -50,7 +60,8 @@ class NewFits(Estimates):
         Parameters
         ----------
         responses : array_like
-            The new responses, shape (m, nobs): one row for each, in the rows that the fit used.
+            The new responses, shape (m, nobs): one row for each, in the rows that the fit used (or all rows of the data, as for
+            `refit`). The labels of a pandas data frame's rows are kept.
         threads : int
             Threads to share them among.
         std_error : bool
@@ -61,11 +72,19 @@ class NewFits(Estimates):
         -------
         pandas.DataFrame
             A row for each response: the fixed effects, theta, ``sigma``, ``criterion`` (REML's or the deviance) and ``converged``.
+            The row of a response that is constant has NaN, and False for ``converged``.
 
         Raises
         ------
         DataError
             The responses have another length, or values that are not finite.
+        DataTypeError
+            They do not hold numbers.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Some responses are constant.
 
         Examples
         --------
@@ -79,9 +98,19 @@ class NewFits(Estimates):
 
         from multilevel.engine.refit import refit_all
 
+        rows = self._new_responses(responses)
+        constant = _is_constant(rows)
+        if constant.any():
+            warnings.warn(
+                f"{int(constant.sum())} of {len(rows)} responses are constant (the first is number"
+                f" {int(np.flatnonzero(constant)[0])}, counted from 0); there is nothing to explain, and their rows are NaN.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         found = refit_all(
-            self._engine, self._design, self._new_responses(responses), self._control, threads, std_error=std_error
-        )
+            self._engine, self._design, rows[~constant] if constant.any() else rows, self._control, threads,
+            std_error=std_error,
+        )  # fmt: skip
         names = [*self._design.fixed_names, *self.theta.index, "sigma", "criterion"]
         parts = [found.beta, found.theta, found.sigma, found.criterion]
         if found.std_error is not None:
@@ -91,14 +120,29 @@ class NewFits(Estimates):
             parts += [found.std_error, statistic, 2.0 * ndtr(-np.abs(statistic))]
             kinds = ("std_error", "statistic", "p_value")
             names += [f"{kind}_{name}" for kind in kinds for name in self._design.fixed_names]
-        return pd.DataFrame(np.column_stack(parts), columns=names).assign(converged=found.converged)
+        values = np.full((len(rows), len(names)), np.nan)
+        values[~constant] = np.column_stack(parts)
+        converged = np.zeros(len(rows), dtype=np.bool_)
+        converged[~constant] = found.converged
+        labels = responses.index if isinstance(responses, pd.DataFrame) else None
+        return pd.DataFrame(values, columns=names, index=labels).assign(converged=converged)
 
     def _new_responses(self, values: Any) -> FloatArray:
         """Return new responses as rows, checked."""
-        rows = np.atleast_2d(np.ascontiguousarray(values, dtype=np.float64))
+        try:
+            rows = np.atleast_2d(np.ascontiguousarray(values, dtype=np.float64))
+        except (TypeError, ValueError) as error:
+            raise DataTypeError(
+                f"The new response must be numbers, one value for each of the {self.nobs} rows used."
+            ) from error
+        design = self._design
+        if design.kept is not None and rows.ndim == 2 and rows.shape[1] == design.n_rows:
+            rows = rows[:, design.kept]
         if rows.ndim != 2 or rows.shape[1] != self.nobs:
+            turned = rows.ndim == 2 and rows.shape[0] in (self.nobs, design.n_rows)
             raise DataError(
-                f"The new response has shape {np.shape(values)}; it needs one value for each of the {self.nobs} rows used."
+                f"The new response has shape {np.shape(values)}; it needs one value for each of the {self.nobs} rows used"
+                + ("; each response must be a row: transpose." if turned and rows.shape[1] > 0 else ".")
             )
         if not np.isfinite(rows).all():
             raise DataError(
@@ -121,7 +165,14 @@ class NewFits(Estimates):
             The criterion; by default that of this fit.
         **changes
             Further arguments of `lmer` to change: ``weights``, ``offset``, ``contrasts``, ``na_action``, ``control``,
-            ``residual``.
+            ``residual``, ``relationship``; starting values are ``control=LmerControl(start=…)``.
+
+        Raises
+        ------
+        ControlError
+            There is no such argument.
+        DataError
+            The fit holds no data frame, and none is given.
 
         Examples
         --------
@@ -132,6 +183,7 @@ class NewFits(Estimates):
         """
         from multilevel.model.lmer import lmer
 
+        _check_changes(changes)
         if formula is None and data is None and not changes.keys() - {"control"}:
             return self._fit_again(self._reml if reml is None else reml, changes.get("control", self._control))
         if data is None and self._data.frame is None:
@@ -154,3 +206,24 @@ class NewFits(Estimates):
             array.flags.writeable = False
         stored = None if self._stored is None else replace(self._stored, residual_quantiles=None)
         return replace(whole(self), _engine=engine, _reml=reml, _control=control, _stored=stored)
+
+
+CHANGES = ("weights", "offset", "contrasts", "na_action", "control", "residual", "relationship")
+"""What `update` can change beside formula, data and criterion."""
+
+
+def _check_changes(changes: dict[str, Any]) -> None:
+    """Refuse arguments that `lmer` does not have."""
+    for name in changes:
+        if name == "start":
+            raise ControlError("update() has no argument 'start': starting values are control=LmerControl(start=…).")
+        if name not in CHANGES:
+            near = difflib.get_close_matches(name, CHANGES, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(CHANGES)}."
+            raise ControlError(f"update() has no argument {name!r}; {hint}")
+
+
+def _is_constant(rows: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return which rows have one value throughout."""
+    result: npt.NDArray[np.bool_] = (rows == rows[:, :1]).all(axis=1)
+    return result

@@ -25,8 +25,8 @@ def draw_parameters(
     fit: LinearMixedModel, n: int, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray, list[FloatArray]]:
     """Return draws of σ (n), of β (n × p), and of the random effects of each term (n × levels × k)."""
-    if n < 1:
-        raise ControlError(f"The number of draws must be at least 1; it is {n}.")
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise ControlError(f"The number of draws must be a whole number of at least 1; it is {n!r}.")
     refuse_structures(fit, "Drawing parameters from their joint distribution", residual=False)
     engine = fit._engine
     df = fit.nobs - engine.beta.size

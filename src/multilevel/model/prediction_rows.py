@@ -191,7 +191,10 @@ def row_numbers(frame: Frame, values: Any, what: str) -> FloatArray:
         column = column_from_values(what, values)
     if not column.is_numeric:
         raise DataTypeError(f"{what} must be numbers; {column.name!r} holds something else.")
-    return np.asarray(column.as_numbers(), dtype=np.float64)
+    numbers = np.asarray(column.as_numbers(), dtype=np.float64)
+    if np.isinf(numbers).any():
+        raise DataError(f"{what} of the new data has {int(np.isinf(numbers).sum())} infinite values; correct them.")
+    return numbers
 
 
 def check_na_action(na_action: str) -> str:

@@ -47,7 +47,8 @@ def select_random(fit: LinearMixedModel, re_formula: Any) -> tuple[BoolArray, ..
         return tuple(chosen)
     if not isinstance(re_formula, str | Formula):
         raise DataTypeError(
-            f"re_formula must be None (all random effects), False (none) or a formula such as '~ (1 | g)', not {re_formula!r}."
+            "re_formula must be None (all random effects), False (none, lme4's NA) or a formula such as '~ (1 | g)', not"
+            f" {re_formula!r}."
         )
     formula = parse_formula(re_formula if not isinstance(re_formula, str) or "~" in re_formula else f"~ {re_formula}")
     if formula.terms or formula.response is not None:

@@ -19,7 +19,7 @@ from multilevel.model.simulation import (
     GaussianSource,
     IntArray,
     Seed,
-    _Rows,
+    TermRows,
     batch_size,
     gaussian_source,
 )
@@ -85,8 +85,8 @@ def simulate(
     >>> fit.simulate(3, rng=1).shape
     (3, 180)
     """
-    if n < 0:
-        raise ControlError(f"The number of responses to simulate must not be negative; it is {n}.")
+    if not isinstance(n, int | np.integer) or n < 0:
+        raise ControlError(f"The number of responses to simulate must be a whole number of at least 0; it is {n!r}.")
     if conditional and re_formula is not None:
         raise ControlError("Give conditional or re_formula, not both.")
     kept = select_random(fit, conditional if re_formula is None else re_formula)
@@ -157,13 +157,13 @@ def _new_source(
                 # Rows without a new level share one more, whose effects meet zeros.
                 z = np.where(new[:, None] < 0, 0.0, z)
                 count = int(new.max()) + 1
-                terms.append((_Rows(np.asfortranarray(z), np.where(new < 0, count, new), places, count + 1), factor))
+                terms.append((TermRows(np.asfortranarray(z), np.where(new < 0, count, new), places, count + 1), factor))
             continue
         name = fit._terms[part.term].factor.name
         if name not in groups:
             levels = combine([evaluator.factor(member) for member in encoder.groups[name].members]).drop_unused()
             groups[name] = np.maximum(levels.codes, 0), max(levels.n_levels, 1)
-        terms.append((_Rows(z, groups[name][0], places, groups[name][1]), factor))
+        terms.append((TermRows(z, groups[name][0], places, groups[name][1]), factor))
     conditioned = PredictionRows(rows.x, tuple(held), (None,) * len(held), rows.offset, None, rows.labels)
     error = fit.sigma * new_error_scale(fit, frame, weights)
     return GaussianSource(point_predictions(fit, conditioned), error, tuple(terms)), rows.missing

@@ -47,7 +47,7 @@ class ResponseSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
+class TermRows:
     """Where the random effects of one term meet the rows."""
 
     columns: FloatArray
@@ -57,7 +57,8 @@ class _Rows:
     lower: FloatArray | None = None
 
     @classmethod
-    def of(cls, design: Design, term: RandomTerm) -> _Rows:
+    def of(cls, design: Design, term: RandomTerm) -> TermRows:
+        """Return where the effects of a term meet the rows of a design."""
         places = np.asarray(term.columns, dtype=np.int64)
         relation = term.factor.relation
         return cls(
@@ -94,7 +95,7 @@ class GaussianSource:
 
     mean: FloatArray
     error: FloatArray
-    terms: tuple[tuple[_Rows, FloatArray], ...]
+    terms: tuple[tuple[TermRows, FloatArray], ...]
     correlate: Callable[[FloatArray], FloatArray] | None = None
 
     @property
@@ -144,7 +145,7 @@ class ResampledSource:
     mean: FloatArray
     residuals: FloatArray
     error: FloatArray
-    factors: tuple[tuple[tuple[_Rows, FloatArray], ...], ...]
+    factors: tuple[tuple[tuple[TermRows, FloatArray], ...], ...]
 
     @property
     def numbers_per_response(self) -> int:
@@ -182,7 +183,7 @@ def gaussian_source(fit: LinearMixedModel, *, conditional: bool = False) -> Gaus
     if conditional:
         return GaussianSource(fit._fitted_values, error, (), correlated)
     factors = [fit.sigma * factor for factor in fit._engine.term_factors()]
-    terms = tuple((_Rows.of(design, term), factor) for term, factor in zip(fit._terms, factors, strict=True))
+    terms = tuple((TermRows.of(design, term), factor) for term, factor in zip(fit._terms, factors, strict=True))
     return GaussianSource(marginal_mean(fit), error, terms, correlated)
 
 
@@ -216,7 +217,7 @@ def resampled_source(fit: LinearMixedModel) -> ResampledSource:
         reflated = _reflate(modes - modes.mean(axis=0), whole)
         sources.append(
             tuple(
-                (_Rows.of(design, fit._terms[t]), np.ascontiguousarray(reflated[:, edges[i] : edges[i + 1]]))
+                (TermRows.of(design, fit._terms[t]), np.ascontiguousarray(reflated[:, edges[i] : edges[i + 1]]))
                 for i, t in enumerate(own)
             )
         )

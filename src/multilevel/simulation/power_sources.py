@@ -14,7 +14,7 @@ from multilevel.formula.build import build_design
 from multilevel.formula.grammar import Formula, parse_formula
 from multilevel.model.fitted import LinearMixedModel
 from multilevel.model.lmer import FitSource, check_design, fit_design
-from multilevel.model.simulation import GaussianSource, _Rows
+from multilevel.model.simulation import GaussianSource, TermRows
 from multilevel.simulation.covariances import TermNames, factor_of, term_factors
 from multilevel.simulation.data_design import DataDesign
 from multilevel.simulation.extension import extended_columns, used_columns
@@ -80,7 +80,7 @@ def fit_source(
         mean += value * design.columns[:, c]
     labels = [term.label for term in fit._design.random]
     order = sorted(range(len(design.random)), key=lambda t: -design.random[t].factor.n_levels)
-    terms = tuple((_Rows.of(design, design.random[t]), factors[labels[t]]) for t in order)
+    terms = tuple((TermRows.of(design, design.random[t]), factors[labels[t]]) for t in order)
     responses = GaussianSource(mean, error, terms)
     if design is fit._design and chosen == fit._control:
         template = fit if source.frame is None else LinearMixedModel(design, fit._engine, fit.reml, chosen, source)

@@ -12,7 +12,7 @@ from multilevel.data.frames import Frame, column_from_values, unknown_column
 from multilevel.engine.structures import structure_of
 from multilevel.errors import ControlError, DataError, DataTypeError, UnknownColumnError
 from multilevel.formula.grammar import Formula, parse_formula
-from multilevel.model.simulation import GaussianSource, _Rows, batch_size
+from multilevel.model.simulation import GaussianSource, TermRows, batch_size
 from multilevel.model.variance_components import VarianceComponents
 from multilevel.simulation.covariances import TermNames, term_factors
 from multilevel.simulation.draws import as_draws
@@ -145,7 +145,7 @@ def _drawn(
         group = model.groups[model.terms[t].group]
         codes = group.codes if whole else group.codes[kept]
         places = np.arange(first[t], first[t + 1], dtype=np.int64)
-        rows.append((_Rows(columns, np.ascontiguousarray(codes), places, group.n_levels), factors[t]))
+        rows.append((TermRows(columns, np.ascontiguousarray(codes), places, group.n_levels), factors[t]))
     source = GaussianSource(mean, error, tuple(rows))
     result = np.full((n, model.n_rows), np.nan)
     step = batch_size(source)
