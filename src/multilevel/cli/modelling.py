@@ -11,7 +11,7 @@ import click
 from multilevel.cli.program import Failure
 from multilevel.cli.reading import as_factors
 from multilevel.cli.suggestions import suggest_columns
-from multilevel.engine.control import NLOPT_METHODS, SCIPY_METHODS
+from multilevel.engine.control import NLOPT_METHODS, SCIPY_METHODS, LmerControl
 from multilevel.errors import MultilevelError
 
 if TYPE_CHECKING:
@@ -48,16 +48,19 @@ class ModelOptions:
         names = [name for name in cls.__dataclass_fields__ if name != "contrasts"]
         return cls(contrasts=dict(coded), **{name: options.pop(name) for name in names})
 
+    @property
+    def control(self) -> LmerControl:
+        """The optimiser and its options."""
+        return LmerControl(optimizer=self.optimizer, max_evaluations=self.max_evaluations)
+
     def prepared(self, data: pd.DataFrame) -> pd.DataFrame:
         """Return the data with those columns as factors that the options name."""
         return as_factors(data, self.categorical)
 
     def fit(self, formula: str, data: pd.DataFrame) -> LinearMixedModel:
         """Fit a formula to data whose factors are made already."""
-        from multilevel.engine.control import LmerControl
         from multilevel.model.lmer import lmer
 
-        control = LmerControl(optimizer=self.optimizer, max_evaluations=self.max_evaluations)
         try:
             return lmer(
                 formula,
@@ -67,7 +70,7 @@ class ModelOptions:
                 offset=self.offset,
                 contrasts=dict(self.contrasts) or None,
                 na_action=self.na_action,
-                control=control,
+                control=self.control,
             )
         except MultilevelError:
             raise

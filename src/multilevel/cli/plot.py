@@ -203,7 +203,10 @@ def _called(draw: Callable[..., Any], kind: str, chosen: dict[str, Any], *what: 
     """Draw, and refuse options that the picture does not have."""
     import inspect
 
-    known = list(inspect.signature(draw).parameters)[1:]
+    parameters = list(inspect.signature(draw).parameters.values())
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    taken = 0 if parameters[0].kind in variable else len(what)
+    known = [parameter.name for parameter in parameters[taken:] if parameter.kind not in variable]
     unknown = [name for name in chosen if name not in known]
     if unknown:
         raise ControlError(f"A picture of type {kind!r} has no option {unknown[0]!r}; it has {', '.join(known)}.")

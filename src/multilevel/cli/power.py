@@ -88,6 +88,8 @@ def power(
     the table of a pilot study, to which FORMULA is fitted; new responses are drawn from that fit.
     """
     how = ModelOptions.taken(options)
+    effects = _numbers(effect, "--effect", float)
+    sizes, rows = _numbers(extend, "--extend", int), _numbers(within, "--within", int)
     context = click.get_current_context()
     source: Any
     with warnings_on_stderr():
@@ -95,6 +97,7 @@ def power(
 
         if file.lower().endswith(".toml"):
             given = [name for name in ("weights", "offset", "categorical", "contrasts") if getattr(how, name)]
+            given += ["na-action"] if how.na_action != "omit" else []
             if given:
                 raise click.UsageError(f"--{given[0]} is for tables; a design says it itself", context)
             source = load_design(file)
@@ -113,22 +116,26 @@ def power(
             rng=seed,
             progress=is_watched(),
             reml=not how.ml,
-            effects=_numbers(effect, "--effect", float),
-            extend=_numbers(extend, "--extend", int),
-            within=_numbers(within, "--within", int),
+            control=how.control,
+            effects=effects,
+            extend=sizes,
+            within=rows,
         )
         text = render({"power": found}, form, file, f"{file}: power", {"replicates": count, "model": found.formula})
     write_text(text, output)
 
 
 def load_design(file: str) -> DataDesign:
-    """Read a design, and say in one sentence that its file cannot be read."""
+    """Read a design, and take what is wrong with its file for wrong use."""
+    from multilevel.errors import DataError
     from multilevel.simulation.design_file import read_design
 
     try:
         return read_design(file)
     except OSError as error:
         raise click.ClickException(f"cannot read {file!r}: {error.strerror or error}") from error
+    except DataError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _numbers(texts: Sequence[str], option: str, kind: type[float] | type[int]) -> dict[str, Any] | None:

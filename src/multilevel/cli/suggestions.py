@@ -36,7 +36,8 @@ def suggest_files(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 def suggest_columns(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
     """Return the columns of the FILE before; none where it cannot be read, for a shell has no place for complaints."""
-    file = ctx.params.get("file")
+    # An option that still lacks its value keeps click from giving the words before to the arguments.
+    file = ctx.params.get("file") or next(iter(ctx.args), None)
     found: list[str] = []
     if isinstance(file, str) and file != "-":
         with suppress(OSError, ValueError):

@@ -52,7 +52,7 @@ def read_design(path: str | os.PathLike[str]) -> DataDesign:
     path : str or path
         The file. Its keys are the arguments of `DataDesign`, its mappings are tables. A level that is shared between units is
         ``item = {crossed = 60, each = 10}``, with the arguments of `Crossed`; columns that are drawn together have their names in
-        one key, ``"x, z" = "multivariate_normal(0, 1, 0.5)"``.
+        one key, ``"x, z" = "multivariate_normal(c(0, 0), 1, 0.5)"``.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def read_design(path: str | os.PathLike[str]) -> DataDesign:
         raise ControlError(f"{name!r}: a design has no part {unknown[0]!r}; it has {', '.join(known)}.")
     lacking = [key for key in REQUIRED if key not in content]
     if lacking:
-        raise ControlError(f"{name!r} lacks {' and '.join(map(repr, lacking))}, which a design needs.")
+        raise ControlError(f"{name!r} lacks {', '.join(map(repr, lacking))}, which a design needs.")
     for key in ("levels", "predictors", "missing", "contrasts"):
         if not isinstance(content.get(key, {}), dict):
             raise ControlError(f"{name!r}: {key!r} must be a table, [{key}] with a line for each name.")
