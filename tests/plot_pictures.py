@@ -17,6 +17,7 @@ import numpy as np
 import plotnine
 
 import multilevel as ml
+from reference_cases import frame
 
 FOLDER = Path(__file__).parent / "plot" / "baseline"
 DPI = 40
@@ -33,6 +34,16 @@ def sleep_intercept() -> ml.LinearMixedModel:
     return ml.lmer("Reaction ~ Days + (1 | Subject)", ml.load_dataset("sleepstudy"))
 
 
+@functools.cache
+def cake() -> ml.LinearMixedModel:
+    return ml.lmer("angle ~ recipe * temp + (1 | recipe:replicate)", ml.load_dataset("cake"))
+
+
+@functools.cache
+def scenario() -> ml.LinearMixedModel:
+    return ml.lmer("y ~ x1_c * x2 + (1 | k_id)", frame("fixture", "scenario_4"))
+
+
 PICTURES: dict[str, Callable[[], Any]] = {
     "caterpillar": lambda: ml.plot_model(sleep(), "re"),
     "estimates": lambda: ml.plot_model(sleep(), "est", show_intercept=True),
@@ -45,6 +56,12 @@ PICTURES: dict[str, Callable[[], Any]] = {
     "panels": lambda: ml.plot_clusters(sleep(), "Days", panels=True),
     "shrinkage": lambda: ml.plot_shrinkage(sleep()),
     "strip": lambda: ml.plot_shrinkage(sleep_intercept()),
+    "checks": lambda: ml.plot_model(sleep(), "checks"),
+    "predictions": lambda: ml.plot_model(cake(), "pred", terms=["temp", "recipe"], show_data=True),
+    "region": lambda: ml.plot_model(scenario(), "slope", terms=["x1_c", "x2 [-40:120]"]),
+    "means": lambda: ml.plot_emmeans(ml.emmeans(cake(), ["temp", "recipe"], at={"temp": [175, 225]})),
+    "contrasts": lambda: ml.plot_emmeans(ml.emmeans(cake(), "recipe", by="temp", at={"temp": [175, 225]}).pairs()),
+    "comparison": lambda: ml.plot_comparison(sleep_intercept().update(". ~ 1 + (1 | Subject)"), sleep_intercept()),
 }
 
 
@@ -56,6 +73,7 @@ def pixels(picture: Any) -> np.ndarray:
         axis_text=blank,
         axis_title=blank,
         plot_title=blank,
+        plot_subtitle=blank,
         plot_caption=blank,
         strip_text=blank,
         legend_position="none",

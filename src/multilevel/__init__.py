@@ -61,10 +61,12 @@ if TYPE_CHECKING:
     from multilevel.model.posterior import PosteriorDraws, sim
     from multilevel.model.random_effects import RandomEffects
     from multilevel.model.variance_components import VarianceComponents
+    from multilevel.plot.checks import plot_checks
     from multilevel.plot.clusters import plot_clusters
     from multilevel.plot.comparisons import plot_comparison
     from multilevel.plot.explained_variance import plot_r2
     from multilevel.plot.forest import plot_models
+    from multilevel.plot.marginal_means import plot_emmeans
     from multilevel.plot.model import plot_model
     from multilevel.plot.power_curves import plot_power
     from multilevel.plot.profiles import plot_profile
@@ -210,11 +212,13 @@ _HOME = {
     "no_bars": "formula.grammar",
     "parse_formula": "formula.grammar",
     "plot_comparison": "plot.comparisons",
+    "plot_emmeans": "plot.marginal_means",
     "plot_power": "plot.power_curves",
     "plot_profile": "plot.profiles",
     "plot_r2": "plot.explained_variance",
     "Report": "documents.model_report",
     "report": "documents.model_report",
+    "plot_checks": "plot.checks",
     "plot_clusters": "plot.clusters",
     "plot_model": "plot.model",
     "plot_models": "plot.forest",
@@ -346,8 +350,10 @@ __all__ = [
     "model_performance",
     "no_bars",
     "parse_formula",
+    "plot_checks",
     "plot_clusters",
     "plot_comparison",
+    "plot_emmeans",
     "plot_model",
     "plot_models",
     "plot_power",

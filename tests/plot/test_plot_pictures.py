@@ -92,12 +92,12 @@ NOTHING = {
 }  # fmt: skip
 
 
-# The page of diagnostics takes longest.
+# Whole pages take longest.
 CASES = [
     (kind, fit)
     for kind in KINDS
     for fit in FITS
-    if kind != "diag" or fit in ("many", "singular", "zero variance", "weighted")
+    if kind not in ("diag", "checks") or fit in ("many", "singular", "zero variance", "weighted")
 ]
 
 
@@ -192,6 +192,38 @@ def test_levels_are_named_where_they_fit():
     _, counts = draw(ml.plot_model(many(), "re"))
     assert "10,000" in counts
     assert "9999" not in counts
+
+
+def test_the_page_of_checks_says_what_to_look_for():
+    _, texts = draw(ml.plot_checks(ml.check_model(interaction())))
+    assert {"Linearity", "The curve should stay near the dashed line.", "Points should lie in the grey band."} <= set(
+        texts
+    )
+    assert any(text.startswith("Collinearity: ") for text in texts)
+    assert {"(Intercept) by k_id", "x1_c by k_id"} <= set(texts)
+    page = draw(ml.plot_checks(zero()))[1]
+    assert any("Not drawn." in text and "Linearity: The fixed effects predict the same" in text for text in page)
+    assert len(draw(ml.plot_model(sleep(), "checks") & plotnine.theme_bw())[0]) == 7
+
+
+def test_marginal_means_of_every_shape():
+    fit = interaction()
+    pictures = [
+        ml.plot_emmeans(ml.emmeans(fit, "interv_label")),
+        ml.plot_emmeans(ml.emmeans(fit, "1")),
+        ml.plot_emmeans(ml.emmeans(fit, ["x1_c", "interv_label"], at={"x1_c": [-1, 0, 1]})),
+        ml.plot_emmeans(ml.emmeans(fit, "interv_label", by="x1_c", at={"x1_c": [-1, 0, 1]}).pairs()),
+    ]
+    for picture in pictures:
+        assert draw(picture + plotnine.theme_classic())[0]
+    _, texts = draw(ml.plot_emmeans(ml.emtrends(fit, "interv_label", "x1_c")))
+    assert {"Trends of x1_c", "Slope of x1_c with 95% interval", "interv_label"} <= set(texts)
+
+
+def test_structured_terms_have_their_own_components():
+    fit = ml.lmer("score ~ Machine + cs(0 + Machine | Worker)", frame("fixture", "machines"))
+    _, texts = draw(ml.plot_model(fit, "variance"))
+    assert {"Worker: MachineA", "Worker: MachineC", "Residual"} <= set(texts)
 
 
 def test_panels_of_their_own_order_have_their_own_names():

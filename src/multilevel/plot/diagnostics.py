@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from multilevel.errors import ControlError
+from multilevel.plot.pages import page_of
+from multilevel.plot.quantiles import quantile_picture, random_effects_quantiles
 from multilevel.plot.residuals import residuals_data, scatter
-from multilevel.plot.style import BLUE, GREY, LIGHT_GREY, caption, counted, plotnine, sampled, theme, wrapped
+from multilevel.plot.style import BLUE, caption, counted, plotnine, sampled, theme
 from multilevel.quality.checks.normality import check_normality
 from multilevel.quality.influence import cooks_distance
 from multilevel.quality.leverage import hatvalues
@@ -103,18 +105,13 @@ def plot_diagnostics(fit: LinearMixedModel, panels: str | Sequence[str] | None =
                 raise
             missing.append(str(problem))
     pictures = list(found.values())
-    if len(pictures) == 1:
-        return pictures[0]
+    # Panels for several terms need the whole width.
+    several = len(wanted) > 1 and "qq_random" in found and sum(len(term.names) for term in fit._terms) > 1
+    wide = [pictures.pop(list(found).index("qq_random"))] if several else []
     if missing:
-        pictures[-1] += p9.labs(caption=caption(*missing, width=WIDTH))
-    wide = pictures.pop() if len(pictures) % 2 else None
-    rows = [pictures[at] | pictures[at + 1] for at in range(0, len(pictures), 2)]
-    if wide is not None:
-        rows.append(wide)
-    page = rows[0]
-    for row in rows[1:]:
-        page = page / row
-    return page & p9.theme(figure_size=(9.5, 3.4 * len(rows)), plot_title=p9.element_text(size=11, weight="bold"))
+        last = wide or pictures
+        last[-1] += p9.labs(caption=caption(*missing, width=WIDTH))
+    return page_of(pictures, wide)
 
 
 def _residuals(fit: LinearMixedModel) -> Any:
@@ -134,38 +131,14 @@ def _spread(fit: LinearMixedModel) -> Any:
 
 def _quantiles(fit: LinearMixedModel) -> Any:
     data = check_normality(fit, "residuals").data
-    return _quantile_picture(data, "Standardised residual", "Quantiles of the residuals")
+    return quantile_picture(data, "Standardised residual", "Quantiles of the residuals", WIDTH)
 
 
 def _random_quantiles(fit: LinearMixedModel) -> Any:
-    import pandas as pd
-
-    data = check_normality(fit, "random").data.copy()
+    data = check_normality(fit, "random").data
     if data.empty:
         raise ControlError("There are no quantiles of random effects: no term has three levels whose effects vary.")
-    data["values"] = pd.Categorical(wrapped(data["values"]), categories=list(dict.fromkeys(wrapped(data["values"]))))
-    terms = len(data["values"].cat.categories)
-    title = "Quantiles of the random effects"
-    if terms == 1:
-        title += f": {data['values'].cat.categories[0]}"
-    picture = _quantile_picture(data, "Standardised conditional mode", title)
-    if terms == 1:
-        return picture
-    return picture + plotnine().facet_wrap("values", scales="free", ncol=3) + theme(9.0, 1.0 + 3.0 * (-(-terms // 3)))
-
-
-def _quantile_picture(data: pd.DataFrame, label: str, title: str) -> Any:
-    """Draw ordered values against normal quantiles, with the band in which they would lie."""
-    p9 = plotnine()
-    few = len(data) <= 500
-    return (
-        p9.ggplot(data, p9.aes("theoretical"))
-        + p9.geom_ribbon(p9.aes(ymin="conf_low", ymax="conf_high"), fill=LIGHT_GREY, alpha=0.6)
-        + p9.geom_line(p9.aes(y="0.5 * (conf_low + conf_high)"), color=GREY, linetype="dashed")
-        + p9.geom_point(p9.aes(y="sample"), color=BLUE, size=1.6 if few else 0.9, stroke=0)
-        + p9.labs(x="Normal quantile", y=label, title=title, caption="Band: pointwise 95%.")
-        + theme(WIDTH, 3.4)
-    )
+    return random_effects_quantiles(data, "Quantiles of the random effects", WIDTH)[0]
 
 
 def _leverage(fit: LinearMixedModel) -> Any:

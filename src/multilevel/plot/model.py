@@ -24,6 +24,7 @@ KINDS = {
     "slope": ("slopes", "plot_slopes"),
     "resid": ("residuals", "plot_residuals"),
     "diag": ("diagnostics", "plot_diagnostics"),
+    "checks": ("checks", "plot_checks"),
 }
 """The module of this package and its function that draw each type."""
 
@@ -53,15 +54,16 @@ def plot_model(fit: LinearMixedModel, type: str = "est", **options: Any) -> Any:
         * ``"slope"``: the slope of one predictor over the values of another, or the response over each predictor.
         * ``"resid"``: residuals against fitted values or a predictor, with a smooth curve. ``x``, ``kind``, ``by``.
         * ``"diag"``: residuals, their quantiles, their spread, leverage, and the quantiles of the random effects. ``panels``.
+        * ``"checks"``: the checks of `check_model` on one page, with what to look for in each picture.
     **options
         Options of the type; the functions in the modules of `multilevel.plot` describe them.
 
     Returns
     -------
     plotnine.ggplot
-        The picture; add scales, labels and themes to it with ``+``, as in ggplot2. ``"diag"`` gives a composition of several: add
-        to each of its pictures with ``&``. A whole theme such as ``theme_classic()`` has a size of its own; add
-        ``theme(figure_size=…)`` after it where there is much to show.
+        The picture; add scales, labels and themes to it with ``+``, as in ggplot2. ``"diag"`` and ``"checks"`` give a composition
+        of several pictures, and so does ``"int"`` for a model with several interactions: add to each of them with ``&``. A whole
+        theme such as ``theme_classic()`` has a size of its own; add ``theme(figure_size=…)`` after it where there is much to show.
 
     Raises
     ------

@@ -92,7 +92,9 @@ def zeta_data(profile: Profile, which: str | Sequence[str] | None = None) -> pd.
 def interval_data(
     profile: Profile, which: str | Sequence[str] | None = None, levels: Sequence[float] = LEVELS
 ) -> pd.DataFrame:
-    """Return the profile intervals of several levels (see `Profile.confint`), those alone that the profile reaches.
+    """Return where the curves of ζ reach the normal quantiles of several levels: the ends of the profile intervals.
+
+    Ends that a profile does not reach are left out.
 
     Returns
     -------
@@ -102,20 +104,16 @@ def interval_data(
     import pandas as pd
     from scipy.special import ndtri
 
-    names = _chosen(profile, which)
-    ends = {name: (points[0].value, points[-1].value) for name, points in profile.points.items()}
     rows = []
-    for level in levels:
-        if not 0.0 < level < 1.0:
-            raise ControlError(f"levels must lie between 0 and 1; one is {level!r}.")
-        z = float(ndtri(0.5 + level / 2))
-        found = profile.confint(level)
-        for name in names:
+    for name in _chosen(profile, which):
+        curve = _curve(*_points(profile, name))
+        for level in levels:
+            if not 0.0 < level < 1.0:
+                raise ControlError(f"levels must lie between 0 and 1; one is {level!r}.")
+            z = float(ndtri(0.5 + level / 2))
             for side, zeta in (("conf_low", -z), ("conf_high", z)):
-                value = float(found.loc[name, side])  # type: ignore[arg-type]
-                # A bound stands for an end that is not reached: there is no ζ to draw there.
-                if ends[name][0] < value < ends[name][1]:
-                    rows.append((name, level, side, value, zeta))
+                # ζ rises: it has each value once, or not at all where the profile ends before.
+                rows += [(name, level, side, float(value), zeta) for value in curve.solve(zeta, extrapolate=False)[:1]]
     return pd.DataFrame(rows, columns=["parameter", "level", "side", "value", "zeta"])
 
 

@@ -245,12 +245,10 @@ def _shown(fit: LinearMixedModel) -> list[tuple[str, str, str]]:
     """Return name, grouping factor and label of the variance parameters: of each term standard deviations, then correlations."""
     found = []
     for term in fit.varcorr():
-        k, group = len(term.names), term.group
         labels = ["Intercept" if name == "(Intercept)" else name for name in term.names]
-        found += [(f"sd_{term.names[c]}|{group}", group, f"SD ({labels[c]}: {group})") for c in range(k)]
-        pairs = [(r, c) for c in range(k) for r in range(c + 1, k)] if term.correlated else []
-        found += [
-            (f"cor_{term.names[r]}.{term.names[c]}|{group}", group, f"Cor ({labels[c]}~{labels[r]}: {group})")
-            for r, c in pairs
-        ]
+        for kind, word in (("sd", "SD"), ("cor", "Cor")):
+            for element, name in zip(term.elements, term.element_names, strict=True):
+                if element.kind == kind:
+                    own = labels[element.row] if kind == "sd" else f"{labels[element.column]}~{labels[element.row]}"
+                    found.append((name, term.group, f"{word} ({element.label or own}: {term.group})"))
     return [*found, ("sigma", "Residual", "SD (Residual)")]

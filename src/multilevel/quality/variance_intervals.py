@@ -55,11 +55,13 @@ def variance_parameter_table(fit: LinearMixedModel, level: float = 0.95) -> pd.D
     z = float(ndtri(0.5 + level / 2))
     covariance = satterthwaite_model(fit._engine).covariance
     rows = []
-    for kind, estimate, slope in _working_parameters(fit):
+    for kind, estimate, slope in _working_parameters(fit, len(covariance)):
         if slope is None:
             rows.append((estimate, np.nan, np.nan, np.nan))
             continue
-        error = float(np.sqrt(max(float(slope @ covariance @ slope), 0.0)))
+        # Between φ and log σ² stand the parameters of a residual structure, which these quantities do not depend on.
+        whole = np.concatenate([slope[:-1], np.zeros(len(covariance) - slope.size), slope[-1:]])
+        error = float(np.sqrt(max(float(whole @ covariance @ whole), 0.0)))
         if kind == "sd":
             rows.append((estimate, estimate * error, estimate * np.exp(-z * error), estimate * np.exp(z * error)))
         else:
@@ -70,14 +72,13 @@ def variance_parameter_table(fit: LinearMixedModel, level: float = 0.95) -> pd.D
     return pd.DataFrame(rows, index=[*variance_parameter_names(fit), "sigma"], columns=columns, dtype=np.float64)
 
 
-def _working_parameters(fit: LinearMixedModel) -> list[tuple[str, float, FloatArray | None]]:
-    """Return for each parameter its kind, its value, and the gradient of its logarithm or its z in φ and log σ².
+def _working_parameters(fit: LinearMixedModel, size: int) -> list[tuple[str, float, FloatArray | None]]:
+    """Return for each parameter its kind, its value, and the gradient of its logarithm or its z.
 
-    The gradient is None on the boundary.
+    The gradient, of that size, is in φ, the residual parameters and log σ²; it is None on the boundary.
     """
     engine = fit._engine
     parameters = engine.products.plan.parameters
-    m = parameters.n_theta
     found: list[tuple[str, float, FloatArray | None]] = []
     for term, place, variance in zip(parameters.terms, parameters.slices(), fit.varcorr(), strict=True):
         phi = engine.model.phi[place]
@@ -86,28 +87,28 @@ def _working_parameters(fit: LinearMixedModel) -> list[tuple[str, float, FloatAr
         # ∂Ψ/∂φ, shape (n_theta, k, k).
         moved = steps @ factor.T
         moved = moved + moved.transpose(0, 2, 1)
-        deviations, k = variance.standard_deviations, len(variance.names)
+        deviations = variance.standard_deviations
         zero = deviations <= BOUNDARY * fit.sigma * _size(fit, variance.group, variance.names)
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = moved / np.sqrt(np.outer(np.diag(psi), np.diag(psi)))
-        for column in range(k):
+        # Each element stands for all that its structure holds equal to it.
+        for element in variance.elements:
+            row, column = element.row, element.column
             slope = None
-            if not zero[column]:
-                slope = np.zeros(m + 1)
-                slope[place] = 0.5 * relative[:, column, column]
-                slope[m] = 0.5
-            found.append(("sd", float(deviations[column]), slope))
-            if not variance.correlated:
+            if element.kind == "sd":
+                if not zero[row]:
+                    slope = np.zeros(size)
+                    slope[place] = 0.5 * relative[:, row, row]
+                    slope[-1] = 0.5
+                found.append(("sd", float(deviations[row]), slope))
                 continue
-            for row in range(column + 1, k):
-                rho = float(variance.correlation[row, column])
-                slope = None
-                if not zero[row] and not zero[column] and abs(rho) < 1.0 - BOUNDARY:
-                    slope = np.zeros(m + 1)
-                    own = relative[:, row, row] + relative[:, column, column]
-                    slope[place] = (relative[:, row, column] - 0.5 * rho * own) / (1.0 - rho**2)
-                found.append(("cor", rho, slope))
-    found.append(("sd", fit.sigma, np.append(np.zeros(m), 0.5)))
+            rho = float(variance.correlation[row, column])
+            if not zero[row] and not zero[column] and abs(rho) < 1.0 - BOUNDARY:
+                slope = np.zeros(size)
+                own = relative[:, row, row] + relative[:, column, column]
+                slope[place] = (relative[:, row, column] - 0.5 * rho * own) / (1.0 - rho**2)
+            found.append(("cor", rho, slope))
+    found.append(("sd", fit.sigma, np.append(np.zeros(size - 1), 0.5)))
     return found
 
 

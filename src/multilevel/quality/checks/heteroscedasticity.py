@@ -45,8 +45,9 @@ def check_heteroscedasticity(fit: LinearMixedModel, by: Any = None) -> Check:
         (1983, Biometrika 70) for the Pearson residuals against the fitted values, as R's ``car::ncvTest``. ``"studentised"``:
         Koenker's (1981, J. Econometrics 17), which long-tailed residuals do not mislead; it decides. With `by`, ``"levene"``: Brown
         & Forsythe's (1974, JASA 69), with medians, as R's ``car::leveneTest``. ``numbers``: also ``sd_ratio``, the largest over the
-        smallest residual standard deviation among ten slices of the fitted values. ``data``: ``fitted`` and
-        ``root_absolute_residual`` of the standardised residuals.
+        smallest residual standard deviation among ten slices of the fitted values. ``data``: ``fitted``; ``population``, the
+        prediction of the fixed effects alone; ``standardised_residual``; and ``root_absolute_residual``, the square root of its
+        absolute value.
 
     Notes
     -----
@@ -140,7 +141,17 @@ def _scale_location(fit: LinearMixedModel, fitted: FloatArray) -> pd.DataFrame:
 
     at = thinned(fit.nobs, PLOTTED)
     standard = _used(fit, np.asarray(rstandard(fit), dtype=np.float64))
-    return pd.DataFrame({"fitted": fitted[at], "root_absolute_residual": np.sqrt(np.abs(standard[at]))})
+    population = fit._design.X @ fit._engine.beta
+    if fit._design.offset is not None:
+        population = population + fit._design.offset
+    return pd.DataFrame(
+        {
+            "fitted": fitted[at],
+            "population": population[at],
+            "standardised_residual": standard[at],
+            "root_absolute_residual": np.sqrt(np.abs(standard[at])),
+        }
+    )
 
 
 def _used(fit: LinearMixedModel, values: FloatArray) -> FloatArray:
