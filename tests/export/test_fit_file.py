@@ -196,6 +196,53 @@ def test_control_survives(tmp_path):
     assert reload(fit, tmp_path)._control == control
 
 
+# ---- related levels ----------------------------------------------------------------------------------------------------
+
+
+ANIMALS = rc.reference("covariance_structures")
+PEDIGREE = pd.DataFrame(
+    ANIMALS["pedigree"]["matrix"], index=ANIMALS["pedigree"]["labels"], columns=ANIMALS["pedigree"]["labels"]
+)
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | animal)", "y ~ x + (1 | animal) + (1 | herd)"])
+@pytest.mark.parametrize("data", [False, True])
+def test_related_levels(formula, data, tmp_path):
+    frame = pd.DataFrame(ANIMALS["data"]["animals"])
+    fit = ml.lmer(formula, frame, relationship={"animal": PEDIGREE})
+    again = reload(fit, tmp_path, data=data)
+    assert json.loads(members(tmp_path / "fit.mlm")["manifest.json"])["version"] == 2
+    assert str(again.summary(ddf="kenward-roger")) == str(fit.summary(ddf="kenward-roger"))
+    pd.testing.assert_frame_equal(again.relatives("animal"), fit.relatives("animal"))
+    pd.testing.assert_series_equal(again.predict(frame), fit.predict(frame))
+    assert again.update(reml=False).loglik == pytest.approx(fit.update(reml=False).loglik, rel=1e-10)
+    if data:
+        smaller = ". ~ . - x"
+        assert again.update(smaller).loglik == pytest.approx(fit.update(smaller).loglik, rel=1e-12)
+        np.testing.assert_array_equal(again.simulate(2, rng=1), fit.simulate(2, rng=1))
+
+
+def test_damaged_relationships(tmp_path):
+    frame = pd.DataFrame(ANIMALS["data"]["animals"])
+    ml.lmer("y ~ x + (1 | animal)", frame, relationship={"animal": PEDIGREE}).save(tmp_path / "fit.mlm")
+    content = members(tmp_path / "fit.mlm")
+    stored = json.loads(content["manifest.json"])
+    name = stored["design"]["factors"][0]["relation"]["lower"]
+    lower = np.load(io.BytesIO(content[name]))
+    for wrong in (lower[:-1], np.zeros_like(lower), lower.T.copy(), np.where(lower > 0, np.nan, lower)):
+        path = write(tmp_path / "wrong.mlm", {**content, name: npy(wrong)})
+        with pytest.raises(ml.DataError, match="the relationship of levels"):
+            ml.load(path)
+
+
+def test_residual_structures_are_not_saved(tmp_path):
+    fit = ml.lmer(
+        "Reaction ~ Days + (1 | Subject)", ml.load_dataset("sleepstudy"), residual=ml.cor_ar1("Days", within="Subject")
+    )
+    with pytest.raises(ml.ControlError, match="Saving to a file is not available for models with a residual structure"):
+        fit.save(tmp_path / "fit.mlm")
+
+
 # ---- earlier versions --------------------------------------------------------------------------------------------------
 
 
@@ -215,7 +262,7 @@ def test_files_of_earlier_versions(name):
 
 
 def test_later_versions_are_refused(tmp_path):
-    path = altered(tmp_path, manifest={"version": 2, "library": "9.9"})
+    path = altered(tmp_path, manifest={"version": 3, "library": "9.9"})
     with pytest.raises(ml.DataError, match=r"written by multilevel 9\.9 in a format that this version .* cannot read"):
         ml.load(path)
 

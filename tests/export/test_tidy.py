@@ -203,3 +203,40 @@ def test_what_maketables_reads(sleep):
     assert all(hasattr(sleep, name) for name in ("params", "bse", "pvalues", "tvalues", "nobs", "aic", "bic", "llf"))
     assert sleep.endog_names == "Reaction"
     assert sleep.conf_int(alpha=0.05).shape == (2, 2)
+
+
+def test_tables_of_maketables(sleep):
+    maketables = pytest.importorskip("maketables")
+    table = maketables.ETable([sleep, rc.fit("sleepstudy_uncorrelated_ml")], model_stats=["N", "ll", "aic"]).df
+    assert table.columns.get_level_values(0).tolist() == ["Reaction", "Reaction"]
+    cells = table.iloc[:, 0].tolist()
+    assert cells[0].startswith("251.405***")
+    assert "(6.825)" in cells[0]
+    assert [str(cell) for cell in cells[2:]] == ["180", "-871.814", "1,755.63"]
+
+
+def test_names_of_statsmodels_mixed_models(sleep):
+    """The numbers that statsmodels' MixedLM gives for this model, to the digits that its optimiser reaches."""
+    pd.testing.assert_series_equal(sleep.fe_params, sleep.fixef)
+    pd.testing.assert_series_equal(sleep.bse_fe, sleep.standard_errors)
+    assert (sleep.method, sleep.converged, sleep.use_t) == ("REML", True, True)
+    assert rc.fit("sleepstudy_uncorrelated_ml").method == "ML"
+    assert sleep.scale == pytest.approx(654.9404769803164, rel=1e-5)
+    np.testing.assert_allclose(sleep.cov_re, [[612.096487, 9.604599], [9.604599, 35.071623]], rtol=1e-4)
+    assert sleep.random_effects["308"].to_dict() == pytest.approx({"(Intercept)": 2.258584, "Days": 9.198969}, rel=1e-4)
+    block = sleep.random_effects_cov["308"]
+    assert np.sqrt(block.loc["Days", "Days"]) == pytest.approx(2.304839, rel=1e-5)
+    pd.testing.assert_index_equal(block.index, block.columns)
+    uncorrelated = rc.fit("sleepstudy_uncorrelated_ml").cov_re
+    assert uncorrelated.shape == (2, 2)
+    assert uncorrelated.iloc[0, 1] == 0.0
+    model = sleep.model
+    assert (model.formula, model.endog_names, model.nobs) == ("Reaction ~ Days + (Days | Subject)", "Reaction", 180)
+    assert model.exog_names == ("(Intercept)", "Days")
+    assert (model.endog.shape, model.exog.shape) == ((180,), (180, 2))
+    crossed = rc.fit("penicillin_reml")
+    for name in ("cov_re", "random_effects", "random_effects_cov"):
+        with pytest.raises(
+            ml.ControlError, match=f"{name} is for models with one grouping factor; this one has plate, sample"
+        ):
+            getattr(crossed, name)

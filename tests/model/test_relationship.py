@@ -178,7 +178,7 @@ def test_what_is_refused(given, message):
 
 @pytest.mark.parametrize(
     "use",
-    [ml.hatvalues, ml.conditional_aic, lambda f: f.save("never.mlm"), lambda f: f.predict(se=True), lambda f: ml.sim(f, 3),
+    [ml.hatvalues, ml.conditional_aic, lambda f: f.predict(se=True), lambda f: ml.sim(f, 3),
      lambda f: f.simulate(1, newdata=animals())],
 )  # fmt: skip
 def test_what_does_not_know_related_levels_says_so(use):

@@ -27,6 +27,12 @@ from multilevel.export.stored_formula import (
     texts,
 )
 from multilevel.export.stored_options import restore_argument, restore_control, store_argument, store_control
+from multilevel.export.stored_relations import (
+    restore_relation,
+    restore_relationships,
+    store_relation,
+    store_relationships,
+)
 from multilevel.export.stored_rows import restore_rows, store_rows
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
 from multilevel.formula.grammar import parse_formula
@@ -37,8 +43,8 @@ if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
 
 FORMAT = "multilevel fit"
-VERSION = 1
-"""Raised when a file can no longer be read by what reads those of the version before."""
+VERSION = 2
+"""Raised when a file can no longer be read by what reads those of the version before. Version 2 has related levels."""
 
 DAMAGE = (
     KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RuntimeError, EOFError, MemoryError,
@@ -78,7 +84,7 @@ def save(fit: LinearMixedModel, path: str | PathLike[str], *, data: bool = False
     >>> str(again.summary()) == str(fit.summary())
     True
     """
-    refuse_structures(fit, "Saving to a file")
+    refuse_structures(fit, "Saving to a file", related=False)
     design = fit._design
     rowless = isinstance(design.columns, RowsNotSaved)
     if data and rowless:
@@ -89,15 +95,18 @@ def save(fit: LinearMixedModel, path: str | PathLike[str], *, data: bool = False
         if all(term.factor is not known for known in factors):
             factors.append(term.factor)
     place = {factor.name: i for i, factor in enumerate(factors)}
-    arguments = {name: store_argument(value, data) for name, value in getattr(fit._data, "arguments", {}).items()}
+    given = dict(getattr(fit._data, "arguments", {}))
+    related = store_relationships(given.pop("relationship", None), writer)
     manifest: dict[str, Any] = {
         "format": FORMAT,
-        "version": VERSION,
+        # A version that knows nothing of related levels must not read them as independent ones.
+        "version": VERSION if any(factor.relation is not None for factor in factors) else 1,
         "library": __version__,
         "formula": str(design.formula),
         "reml": fit.reml,
         "control": store_control(fit._control),
-        "arguments": arguments,
+        "arguments": {name: store_argument(value, data) for name, value in given.items()},
+        "relationships": related,
         "design": {
             "n_fixed": design.n_fixed,
             "n_columns": int(design.columns.shape[1]),
@@ -112,7 +121,11 @@ def save(fit: LinearMixedModel, path: str | PathLike[str], *, data: bool = False
             "weighted": design.weights is not None,
             "has_offset": design.offset is not None,
             "factors": [
-                {"name": factor.name, "levels": store_levels(factor.level_set, f"groups/{i}", writer)}
+                {
+                    "name": factor.name,
+                    "levels": store_levels(factor.level_set, f"groups/{i}", writer),
+                    "relation": store_relation(factor.relation, f"groups/{i}", writer),
+                }
                 for i, factor in enumerate(factors)
             ],
             "random": [
@@ -198,7 +211,7 @@ def _damaged(path: Path, error: BaseException) -> str:
 def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedModel:
     from multilevel.model.fitted import LinearMixedModel
 
-    require(manifest["version"] == VERSION, "its version is unknown")
+    require(manifest["version"] in (1, VERSION), "its version is unknown")
     stored, rows = manifest["design"], manifest["rows"]
     engine_part = manifest["engine"]
     nobs, n_columns, p = int(engine_part["nobs"]), int(stored["n_columns"]), int(stored["n_fixed"])
@@ -211,7 +224,8 @@ def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedMode
             codes = reader.array(rows["codes"][i], "c", 1)
             require(codes.shape == (nobs,), "the rows are incomplete")
             require(bool(codes.min() >= 0 and codes.max() < len(levels[i])), "the rows have unknown levels")
-        factors.append(GroupingFactor(str(factor["name"]), codes, levels[i]))
+        relation = restore_relation(factor.get("relation"), len(levels[i]), reader)
+        factors.append(GroupingFactor(str(factor["name"]), codes, levels[i], relation))
     by_name = {factor.name: factor for factor in factors}
     require(len(by_name) == len(factors), "a grouping factor stands twice")
     random = []
@@ -258,15 +272,16 @@ def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedMode
         engine,
         bool(manifest["reml"]),
         restore_control(manifest["control"]),
-        _source(manifest, frame),
+        _source(manifest, reader, frame),
         stored_facts,
     )
 
 
-def _source(manifest: dict[str, Any], frame: Any) -> Any:
+def _source(manifest: dict[str, Any], reader: ArchiveReader, frame: Any) -> Any:
     from multilevel.model.lmer import FitSource
 
     arguments = {str(name): restore_argument(value) for name, value in manifest["arguments"].items()}
+    arguments["relationship"] = restore_relationships(manifest.get("relationships", []), reader)
     return FitSource(frame, MappingProxyType(arguments))
 
 

@@ -211,7 +211,9 @@ def _products(
     )
     depth = int(stored["depth"])
     order = tuple(int(t) for t in stored["term_order"])
-    require(1 <= depth <= len(blocks) <= len(random), "the order of elimination is damaged")
+    require(0 <= depth <= len(blocks) <= len(random), "the order of elimination is damaged")
+    independent = all(block.factor.relation is None for block in blocks[:depth])
+    require(independent, "the order of elimination has related levels")
     require(sorted(order) == list(range(len(random))), "the order of the terms is damaged")
     require(len({id(block.factor) for block in blocks}) == len(blocks), "a grouping factor stands twice")
     require(all(block.size > 0 and block.n_levels > 0 for block in blocks), "a grouping factor is empty")
@@ -309,9 +311,9 @@ def _layout(
         diagonal_at=diagonal_at,
         tail_at=tail_at,
         indptr_at=_starts([j + 1 for j in levels])[0],
-        indptr=np.concatenate([indptr for indptr, _ in listed]),
+        indptr=np.concatenate([np.empty(0, np.int64), *(indptr for indptr, _ in listed)]),
         index_at=_starts([columns.size for _, columns in listed])[0],
-        column=np.concatenate([columns for _, columns in listed]),
+        column=np.concatenate([np.empty(0, np.int32), *(columns for _, columns in listed)]),
         values_at=values_at,
         ahead_column=ahead_column,
         parent_at=parent_at,
