@@ -187,7 +187,7 @@ def test_bad_options():
 
 def test_forms_of_output():
     found = ml.model_parameters(sleepstudy())
-    assert found.to_html().count("<table>") == 2
+    assert found.to_html().count("<table") == 2
     assert found._repr_html_() == found.to_html()
     assert found.to_markdown().count("| Estimate |") == 2
     assert found.to_latex().count(r"\begin{tabular}") == 2

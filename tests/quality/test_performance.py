@@ -154,7 +154,7 @@ def test_the_start_of_a_fit_is_not_that_of_the_other_criterion():
 def test_forms_of_a_singular_comparison():
     found = ml.compare_performance(a=rc.fit("dyestuff2_reml"), b=rc.fit("dyestuff2_ml"))
     assert any(note.startswith("a, b: The fit is singular") for note in found.notes)
-    assert "<table>" in found.to_html()
+    assert "<table" in found.to_html()
     assert "| a |" in found.to_markdown()
     assert "toprule" in found.to_latex()
     one = ml.model_performance(rc.fit("dyestuff2_reml"))

@@ -157,4 +157,4 @@ def test_what_cannot_be_asked_for():
 def test_all_methods_print(method):
     found = ml.r2(rc.fit("sleepstudy_intercept_reml"), method)
     assert "nan" not in str(found).lower().replace("variance", "")
-    assert "<table>" in found.to_html()
+    assert "<table" in found.to_html()

@@ -70,7 +70,7 @@ def test_components_in_all_forms():
     assert found.to_frame().shape == (2, 5)
     assert "Cumulative proportion" in str(found)
     assert "| PC1 |" in found.to_markdown()
-    assert "<table>" in found._repr_html_()
+    assert "<table" in found._repr_html_()
 
 
 # ---- reduction ---------------------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ def test_no_fixed_effects():
     assert "No fixed effects" in str(summary)
     assert "No fixed effects" in repr(fit)
     assert json.loads(json.dumps(summary.to_dict(), allow_nan=False))["fixed_effects"] == []
-    assert "<table>" in summary.to_html()
+    assert "<table" in summary.to_html()
 
 
 @pytest.mark.parametrize(

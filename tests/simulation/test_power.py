@@ -242,7 +242,7 @@ def test_curves():
     assert frame.truth.tolist() == [0, 6, 0, 6]
     assert frame.power[3] > frame.power[1] > frame.power[0]
     assert str(curve).splitlines()[5].split()[:3] == ["school", "armtherapy", "power"]
-    assert "<table>" in curve.to_html()
+    assert "<table" in curve.to_html()
     again = ml.power_curve(TRIAL, {"school": [8, 40], "armtherapy": [0, 6]}, n=60, rng=1)
     pd.testing.assert_frame_equal(frame, again.to_frame())
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from multilevel.data.levels import level_text
-from multilevel.descriptives.table import FrameTable, cells_of, fixed, frame_table, p_cells, places_for
+from multilevel.descriptives.table import FrameTable, cells_of, fixed, fixed_cells, frame_table, p_cells, places_for
 from multilevel.errors import ControlError
+from multilevel.reporting.cells import number_cells
 from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ class Association(FrameTable):
         names = [str(name) for name in matrix.columns]
         rows = []
         for i, name in enumerate(names):
-            cells = ["NaN" if np.isnan(value) else fixed([float(value)], places)[0] for value in values[i, : i + 1]]
+            texts = ["NaN" if np.isnan(value) else fixed([float(value)], places)[0] for value in values[i, : i + 1]]
+            cells = number_cells(values[i, : i + 1], texts)
             rows.append((name, *cells, *[""] * (len(names) - i - 1)))
         return Table(caption, ("", *names), tuple(rows))
 
@@ -125,7 +127,7 @@ class Association(FrameTable):
         for name in heads:
             values = frame[name].tolist()
             if name in ("estimate", "conf_low", "conf_high"):
-                columns.append(fixed(values, 3))
+                columns.append(fixed_cells(values, 3))
             else:
                 columns.append(p_cells(values) if name == "p_value" else cells_of(values))
         return Table("Pairs", tuple(heads), tuple(zip(*columns, strict=True)), labels=len(self.by) + 2)

@@ -15,12 +15,13 @@ from multilevel.data.frames import Column, Frame
 from multilevel.data.levels import level_text
 from multilevel.descriptives.groups import Groups, as_names, groups_of, is_countable, numbers_of, say_missing_groups
 from multilevel.descriptives.statistics import GroupedColumn
-from multilevel.descriptives.table import FrameTable, fixed, frame_table
+from multilevel.descriptives.table import FrameTable, fixed, fixed_cells, frame_table
 from multilevel.errors import ControlError, DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from multilevel.reporting.cells import Number
     from multilevel.reporting.tables import Table
 
 FloatArray = npt.NDArray[np.float64]
@@ -336,19 +337,19 @@ def _layout(frame: pd.DataFrame, title: str, by: tuple[str, ...]) -> Table:
     for record in shown.to_dict("records"):
         sd = float(record["sd"])
         places = max(2, 1 - math.floor(math.log10(sd))) if sd > 0 and math.isfinite(sd) else 2
-        cells = [level_text(record[name]) for name in labels]
+        cells: list[str | Number] = [level_text(record[name]) for name in labels]
         for name in statistics:
             value = float(record[name])
             wanted = 0 if name in _WHOLE else 2 if name in _SHAPE else places
             if name == "se" and value > 0 and math.isfinite(value):
                 wanted = max(places, -math.floor(math.log10(value)))
-            cells += fixed([value], wanted)
+            cells += [*fixed([value], 0)] if name in _WHOLE else fixed_cells([value], wanted)
         rows.append(tuple(cells))
     heads = tuple("" if name == "variable" and not by else str(name) for name in [*labels, *statistics])
     return Table(title, heads, _shortened(rows), labels=len(labels))
 
 
-def _shortened(rows: list[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
+def _shortened(rows: list[tuple[str | Number, ...]]) -> tuple[tuple[str | Number, ...], ...]:
     """Leave out the middle of a long table."""
     from multilevel.descriptives.table import _HEAD, _ends
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multilevel.reporting.tables import Table, escape_latex, escape_markdown
+from multilevel.reporting.cells import Number, number_cells
+from multilevel.reporting.forms import Document, Forms, Notes, Paragraph
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ _HEAD, _TAIL = 20, 5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FrameTable:
+class FrameTable(Forms):
     """A table with a title and notes: what the functions that describe data return.
 
     Attributes
@@ -68,42 +69,10 @@ class FrameTable:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        """Return the HTML for a notebook."""
-        return self.to_html()
-
-    def to_html(self) -> str:
-        """Return the tables as HTML with their style, for light and dark pages."""
-        from multilevel.reporting.markup import _STYLE
-
+    def _document(self) -> Document:
         tables = self._tables()
-        parts = (
-            [] if tables and tables[0].caption == self.title else [f'<p class="title">{html.escape(self.title)}</p>']
-        )
-        parts += [table.to_html() for table in tables]
-        if self.notes:
-            parts.append(f"<ul>{''.join(f'<li>{html.escape(note)}</li>' for note in self.notes)}</ul>")
-        inside = "\n".join(parts)
-        return (
-            f'<section class="multilevel-summary" aria-label="{html.escape(self.title)}">\n<style>\n{_STYLE}\n</style>\n'
-            f"{inside}\n</section>"
-        )
-
-    def to_markdown(self) -> str:
-        """Return the tables as Markdown."""
-        tables = self._tables()
-        parts = [] if tables and tables[0].caption == self.title else [f"**{escape_markdown(self.title)}**"]
-        parts += [table.to_markdown() for table in tables]
-        if self.notes:
-            parts.append("\n".join(f"- {escape_markdown(note)}" for note in self.notes))
-        return "\n\n".join(parts)
-
-    def to_latex(self) -> str:
-        """Return the tables as LaTeX; it needs the booktabs package."""
-        parts = ["% requires \\usepackage{booktabs}"]
-        parts += [table.to_latex() for table in self._tables()]
-        parts += [rf"\noindent {escape_latex(note)}" for note in self.notes]
-        return "\n\n".join(parts)
+        title = [] if tables and tables[0].caption == self.title else [Paragraph(self.title, bold=True)]
+        return Document(self.title, (*title, *tables, Notes(self.notes)))
 
 
 def frame_table(frame: pd.DataFrame, caption: str, *, labels: int = 1, decimals: int = 2) -> Table:
@@ -139,7 +108,7 @@ def _ends(n_rows: int) -> tuple[list[int], int]:
     return [*range(_HEAD), *range(n_rows - _TAIL, n_rows)], n_rows - _HEAD - _TAIL
 
 
-def cells_of(values: Sequence[Any], decimals: int = 2) -> list[str]:
+def cells_of(values: Sequence[Any], decimals: int = 2) -> list[str | Number]:
     """Write the values of one column."""
     if all(isinstance(value, bool | np.bool_) for value in values):
         return ["yes" if value else "no" for value in values]
@@ -150,8 +119,8 @@ def cells_of(values: Sequence[Any], decimals: int = 2) -> list[str]:
     numbers = [float(value) for value in values]
     finite = [value for value in numbers if math.isfinite(value)]
     if all(value == round(value) and abs(value) < 1e15 for value in finite) and finite:
-        return fixed(numbers, 0)
-    return fixed(numbers, places_for(finite, decimals))
+        return [*fixed(numbers, 0)]
+    return fixed_cells(numbers, places_for(finite, decimals))
 
 
 def places_for(values: Iterable[float], decimals: int = 2) -> int:
@@ -174,10 +143,15 @@ def fixed(values: Iterable[float], places: int) -> list[str]:
     return texts
 
 
-def p_cells(values: Sequence[float]) -> list[str]:
+def fixed_cells(values: Sequence[float], places: int) -> list[str | Number]:
+    """Write numbers as cells of a table, with so many decimals unless others are asked for."""
+    return number_cells(values, fixed(values, places))
+
+
+def p_cells(values: Sequence[float]) -> list[str | Number]:
     """Write p-values; those that are missing are blank."""
     from multilevel.reporting.numbers import format_p_values
 
     known = [value for value in values if not math.isnan(value)]
     texts = iter(text.strip() for text in format_p_values(known, 3))
-    return ["" if math.isnan(value) else next(texts) for value in values]
+    return number_cells(values, ["" if math.isnan(value) else next(texts) for value in values], "p")

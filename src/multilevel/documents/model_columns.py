@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from multilevel.errors import MultilevelError
 from multilevel.inference.degrees_of_freedom import DdfName
 from multilevel.quality.intraclass_correlation import icc
 from multilevel.quality.parameters_table import model_parameters
@@ -43,7 +43,9 @@ class ModelColumns:
     nobs : int
         Number of rows.
     r2_marginal, r2_conditional : float
-        Nakagawa's R².
+        Nakagawa's R²; NaN where it is not defined.
+    method : str
+        ``"REML"`` or ``"ML"``.
     fit : mapping
         ``deviance`` (−2 log-likelihood; of a REML fit the REML criterion), ``aic`` and ``loglik``.
     notes : tuple of str
@@ -59,6 +61,7 @@ class ModelColumns:
     nobs: int
     r2_marginal: float
     r2_conditional: float
+    method: str
     fit: Mapping[str, float]
     notes: tuple[str, ...]
 
@@ -88,24 +91,58 @@ def model_columns(
                 pair = part.names[r] if column == "(Intercept)" else f"{column}, {part.names[r]}"
                 correlations[f"ρ {part.group}: {pair}"] = float(part.correlation[r, c])
     variances.update(correlations)
-    explained = r2(fit)
-    notes = []
+    structure = fit.residual_structure
+    if structure is not None:
+        first = float(structure.standard_deviations[0])
+        for stratum, own in zip(structure.levels[1:], structure.standard_deviations[1:], strict=True):
+            variances[f"σ² {structure.by} {stratum} / {structure.levels[0]}"] = (float(own) / first) ** 2
+        if structure.rho is not None:
+            variances["ρ residuals" + (f" over {structure.time}" if structure.time else "")] = float(structure.rho)
+    notes: list[str] = []
+    adjusted, marginal, conditional = _explained(fit, notes)
     if not fit.convergence.converged:
         notes.append("The search ended before it reached an optimum.")
     elif fit.is_singular:
         notes.append("The fit is singular: a variance is estimated as zero or a correlation as ±1.")
     if fit.n_missing:
-        notes.append(f"{fit.n_missing} rows with missing values were left out.")
+        were = (
+            "1 row with missing values was"
+            if fit.n_missing == 1
+            else f"{fit.n_missing:,} rows with missing values were"
+        )
+        notes.append(f"{were} left out.")
+    if fit.dropped_columns:
+        notes.append(f"Left out because other columns determine them: {', '.join(fit.dropped_columns)}.")
     return ModelColumns(
         name,
         str(fit.formula.response),
         MappingProxyType({term: MappingProxyType(values) for term, values in coefficients.items()}),
         MappingProxyType(variances),
-        float(icc(fit).adjusted) if len(variances) > 1 else np.nan,
+        adjusted,
         MappingProxyType({str(group): int(count) for group, count in fit.ngroups.items()}),
         fit.nobs,
-        float(explained.marginal),
-        float(explained.conditional),
+        marginal,
+        conditional,
+        "REML" if fit.reml else "ML",
         MappingProxyType({"deviance": -2.0 * fit.loglik, "aic": fit.aic, "loglik": fit.loglik}),
         tuple(notes),
     )
+
+
+def _explained(fit: LinearMixedModel, notes: list[str]) -> tuple[float, float, float]:
+    """Return ICC, marginal and conditional R²; the notes say why one of them is not defined."""
+    try:
+        adjusted = float(icc(fit).adjusted)
+        explained = r2(fit)
+    except MultilevelError as error:
+        notes.append(f"No ICC and R²: {error}")
+        return math.nan, math.nan, math.nan
+    marginal, conditional = float(explained.marginal), float(explained.conditional)
+    lost = [
+        name
+        for name, value in (("ICC", adjusted), ("marginal R²", marginal), ("conditional R²", conditional))
+        if math.isnan(value)
+    ]
+    if lost:
+        notes.append(f"Not defined for this model: {', '.join(lost)}.")
+    return adjusted, marginal, conditional

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from multilevel._version import __version__
+from multilevel.documents.code import data_facts, reproducing_code
+from multilevel.documents.left_out import left_out
 from multilevel.documents.methods import Methods, methods_paragraph
+from multilevel.documents.model_columns import ModelColumns
 from multilevel.documents.model_table import ModelTable, tab_model
 from multilevel.documents.page import Section, page, scrolled
 from multilevel.documents.pictures import Picture, report_pictures
 from multilevel.errors import ControlError
+from multilevel.inference.anova import anova
+from multilevel.inference.anova_table import AnovaTable
 from multilevel.inference.degrees_of_freedom import DdfName
 from multilevel.quality.checks.model import ModelChecks, check_model
-from multilevel.reporting.summary import problems
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -39,8 +43,12 @@ class Report:
         The coefficients, variances and measures of fit.
     checks : ModelChecks or None
         The checks, or None where they were not asked for.
+    terms : AnovaTable or None
+        The tests of the terms, where the model has a factor or an interaction.
     methods : Methods
         The methods paragraph.
+    code : str
+        The code that fits the model again.
     pictures : tuple of Picture
         The pictures.
     html : str
@@ -50,7 +58,9 @@ class Report:
     title: str
     table: ModelTable
     checks: ModelChecks | None
+    terms: AnovaTable | None
     methods: Methods
+    code: str
     pictures: tuple[Picture, ...]
     html: str
 
@@ -137,14 +147,16 @@ def report(
     drawn = report_pictures(fit) if pictures else ()
     found = check_model(fit) if checks else None
     methods = methods_paragraph(fit, ddf)
-    sections = [_results(table, summary)]
+    terms = _terms(fit, ddf)
+    code = reproducing_code(fit, source, ddf)
+    sections = [_results(table, terms, summary)]
     if drawn:
         sections.append(_pictures(drawn))
     if found is not None:
         sections.append(_checks(found))
-    sections += [_methods(methods), _code(fit, source)]
+    sections += [_methods(methods), _code(code, fit)]
     whole = page(title, _lead(fit), sections, f"Made by multilevel {__version__}.")
-    made = Report(title, table, found, methods, drawn, whole)
+    made = Report(title, table, found, terms, methods, code, drawn, whole)
     if path is not None:
         made.save(path)
     return made
@@ -160,12 +172,21 @@ def _lead(fit: LinearMixedModel) -> str:
         ("Rows left out", f"{fit.n_missing:,}"),
     ]
     cells = "".join(f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts)
-    notes = problems(fit.n_missing, fit._design.missing_by_column, fit.dropped_columns, fit.is_singular)
-    said = "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in left_out(fit))
+    said = f'<ul class="notes">{notes}</ul>' if notes else ""
     return f'<p class="lead">Model: <code>{html.escape(str(fit.formula))}</code></p>\n<dl class="facts">{cells}</dl>\n{said}'
 
 
-def _results(table: ModelTable, summary: Summary) -> Section:
+def _terms(fit: LinearMixedModel, ddf: DdfName) -> AnovaTable | None:
+    """Return the type III tests where a term has several columns or is an interaction; elsewhere they add nothing."""
+    design = fit._design
+    places = [place for place in design.fixed_assign if place]
+    if not any(places.count(place) > 1 or ":" in design.term_labels[place - 1] for place in set(places)):
+        return None
+    return anova(fit, ddf=ddf)
+
+
+def _results(table: ModelTable, terms: AnovaTable | None, summary: Summary) -> Section:
     """Return the tables, and the fixed effects in sentences."""
     sentences = []
     model = table.models[0]
@@ -175,22 +196,36 @@ def _results(table: ModelTable, summary: Summary) -> Section:
         p = values["p_value"]
         said = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
         estimate, low, high = (_short(values[name]) for name in ("estimate", "conf_low", "conf_high"))
+        tested = "no p-value" if math.isnan(p) else said
         sentences.append(
-            f"<li><strong>{html.escape(term)}</strong>: {estimate} ({100 * table.level:g}% interval {low} to {high}, {said})</li>"
+            f"<li><strong>{html.escape(term)}</strong>: {estimate} ({100 * table.level:g}% interval {low} to {high}, {tested})</li>"
         )
     shown = f"<ul>{''.join(sentences)}</ul>" if 0 < len(sentences) <= 12 else ""
-    explained = (
-        f"<p>The fixed effects explain {100 * model.r2_marginal:.1f}% of the variance (marginal R²), with the random effects "
-        f"{100 * model.r2_conditional:.1f}% (conditional R²)."
-    )
-    if model.icc == model.icc:
-        explained += f" Of what the fixed effects leave, {100 * model.icc:.1f}% lies between groups (adjusted ICC)."
-    more = f"<details><summary>The whole summary</summary>{scrolled(summary.to_html())}</details>"
-    return Section("Results", f"{shown}\n{explained}</p>\n{scrolled(table.to_html())}\n{more}")
+    explained = _explained(model)
+    parts = [shown, explained, "<h3>Coefficients and random effects</h3>", scrolled(table.to_html(), "Coefficients")]
+    if terms is not None:
+        parts += ["<h3>Tests of the terms</h3>", scrolled(terms.to_html(), "Tests of the terms")]
+    whole = scrolled(summary.to_html(), "The whole summary")
+    parts.append(f"<details><summary>The whole summary</summary>{whole}</details>")
+    return Section("Results", "\n".join(part for part in parts if part))
+
+
+def _explained(model: ModelColumns) -> str:
+    """Say what share of the variance is explained; nothing where that is not defined (the table's notes say why)."""
+    found = ""
+    if not math.isnan(model.r2_marginal):
+        found = f"The fixed effects explain {100 * model.r2_marginal:.1f}% of the variance (marginal R²)"
+        if not math.isnan(model.r2_conditional):
+            found += f", with the random effects {100 * model.r2_conditional:.1f}% (conditional R²)"
+        found += "."
+    if not math.isnan(model.icc):
+        found += f" Of what the fixed effects leave, {100 * model.icc:.1f}% lies between groups (adjusted ICC)."
+    return f"<p>{found.strip()}</p>" if found else ""
 
 
 def _short(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    text = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return text.replace("-", "−", 1) if "e" not in text else text
 
 
 def _pictures(pictures: Sequence[Picture]) -> Section:
@@ -199,7 +234,8 @@ def _pictures(pictures: Sequence[Picture]) -> Section:
         caption = html.escape(picture.caption)
         if picture.source:
             parts.append(
-                f'<figure><img src="{picture.source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+                f'<figure class="{"wide" if picture.wide else "single"}" tabindex="0">'
+                f'<img src="{picture.source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
             )
         else:
             parts.append(f"<p>{caption.rstrip('.')}: not drawn. {html.escape(picture.reason)}</p>")
@@ -226,55 +262,9 @@ def _methods(methods: Methods) -> Section:
     )
 
 
-def _code(fit: LinearMixedModel, source: str | None) -> Section:
+def _code(code: str, fit: LinearMixedModel) -> Section:
     """Return the code that fits the model again, and what its data were."""
-    lines = ["import multilevel as ml"]
-    if source is None:
-        lines += ["", "# data: the data frame of the analysis"]
-    elif source.startswith("dataset:"):
-        lines += ["", f'data = ml.load_dataset("{source.removeprefix("dataset:")}")']
-    else:
-        reader = {"parquet": "read_parquet", "pq": "read_parquet", "feather": "read_feather", "arrow": "read_feather"}
-        ending = Path(source).suffix.removeprefix(".").lower()
-        tab = ', sep="\\t"' if ending in ("tsv", "tab") else ""
-        lines = ["import pandas as pd", *lines, "", f'data = pd.{reader.get(ending, "read_csv")}("{source}"{tab})']
-    lines += [f"fit = ml.lmer({', '.join(_arguments(fit))})", "print(fit.summary())"]
-    code = html.escape("\n".join(lines))
-    return Section("Code", f"<pre><code>{code}</code></pre>\n<p>{html.escape(_data_facts(fit))}</p>")
-
-
-def _arguments(fit: LinearMixedModel) -> list[str]:
-    found = [f'"{fit.formula}"', "data"]
-    if not fit.reml:
-        found.append("reml=False")
-    for name, value in fit._data.arguments.items():
-        if value is None or (name == "na_action" and value == "omit"):
-            continue
-        if isinstance(value, str):
-            found.append(f'{name}="{value}"')
-        elif name == "contrasts":
-            found.append(f"contrasts={_contrasts(value)}")
-        else:
-            found.append(f"{name}={name}")
-    return found
-
-
-def _contrasts(value: Any) -> str:
-    parts = []
-    for name, spec in dict(value).items():
-        values = spec.tolist() if hasattr(spec, "tolist") else spec
-        shown = repr(values)
-        parts.append(f"{name!r}: {shown}")
-    return "{" + ", ".join(parts) + "}"
-
-
-def _data_facts(fit: LinearMixedModel) -> str:
-    """Say what tells whether other data are the same: the size, and a hash of the numbers that entered the fit."""
-    design = fit._design
-    digest = hashlib.sha256(design.columns.tobytes(order="F"))
-    for term in design.random:
-        digest.update(term.factor.codes.tobytes())
-    return (
-        f"The data have {design.n_rows:,} rows, {design.nobs:,} of which entered the fit. "
-        f"SHA-256 of the model's columns and groups: {digest.hexdigest()[:16]}."
+    return Section(
+        "Code",
+        f'<pre tabindex="0"><code>{html.escape(code)}</code></pre>\n<p>{html.escape(data_facts(fit))}</p>',
     )

@@ -21,6 +21,7 @@ h3 { font-size: 1rem; margin: 1.4rem 0 .3rem; }
 p { margin: .5rem 0; }
 code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .9em; }
 header code { overflow-wrap: anywhere; }
+.notes { margin: .8rem 0; padding-left: 1.2rem; }
 .lead { color: var(--soft); margin: 0; }
 nav { margin: 1.2rem 0 0; display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; font-size: .92rem; }
 nav a { color: var(--accent); }
@@ -29,7 +30,6 @@ nav a { color: var(--accent); }
 .facts dt { color: var(--soft); font-size: .82rem; }
 .facts dd { margin: 0; font-size: 1.2rem; font-weight: 600; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin: .8rem 0; }
-.scroll table { font-variant-numeric: tabular-nums; }
 figure { margin: 1.4rem 0; }
 figure img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
 figcaption { color: var(--soft); font-size: .88rem; margin-top: .3rem; text-align: center; }
@@ -47,6 +47,9 @@ footer { max-width: 60rem; margin: 3rem auto 2rem; padding: 0 1.25rem; color: va
 @media (max-width: 40rem) {
   h1 { font-size: 1.5rem; }
   .check { grid-template-columns: 1fr; }
+  figure.wide { overflow-x: auto; }
+  figure.wide img { max-width: none; width: 44rem; }
+  figure.wide figcaption { position: sticky; left: 0; }
 }
 @media print {
   body { font-size: 10.5pt; }
@@ -110,6 +113,6 @@ def page(title: str, lead: str, sections: Sequence[Section], footer: str) -> str
     )
 
 
-def scrolled(table: str) -> str:
-    """Wrap a table so that it scrolls by itself where the page is narrow."""
-    return f'<div class="scroll" tabindex="0">{table}</div>'
+def scrolled(table: str, name: str) -> str:
+    """Wrap a table so that it scrolls by itself, by keyboard too, where the page is narrow; the name is for those who hear it."""
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{html.escape(name)}">{table}</div>'

@@ -36,11 +36,14 @@ class Picture:
         A ``data:`` address with the whole picture, or empty where it could not be drawn.
     reason : str
         Why it could not be drawn.
+    wide : bool
+        Whether it is a page of panels, too small to read on a phone unless it scrolls.
     """
 
     caption: str
     source: str
     reason: str = ""
+    wide: bool = False
 
 
 def data_address(picture: Any) -> str:
@@ -62,7 +65,7 @@ def report_pictures(fit: LinearMixedModel) -> tuple[Picture, ...]:
     found = []
     for caption, draw in _wanted(fit):
         try:
-            found.append(Picture(caption, data_address(draw())))
+            found.append(Picture(caption, data_address(draw()), wide=caption.startswith("Diagnostics")))
         except MultilevelError as error:
             found.append(Picture(caption, "", str(error)))
     return tuple(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.reporting.cells import Number, number_cells
+from multilevel.reporting.forms import Document, Fact, Forms, Legend, Paragraph
 from multilevel.reporting.numbers import STARS_LEGEND, format_number, format_p_values, format_values, stars
-from multilevel.reporting.tables import Table, escape_latex, escape_markdown
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ _SMALLEST = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AnovaTable:
+class AnovaTable(Forms):
     """A table of tests: what `anova`, `ranova` and `drop1` return.
 
     Attributes
@@ -80,16 +81,21 @@ class AnovaTable:
     def _table(self) -> tuple[Table, bool]:
         """Return the cells, and whether some p-value has stars."""
         frame = self._frame
-        columns = []
+        columns: list[list[str | Number]] = []
         for name, head in self.heads.items():
             values = frame[name].to_numpy(dtype=np.float64)
-            columns.append(_p_cells(values) if name == "p_value" else _cells(values, head))
+            if name == "p_value":
+                columns.append(number_cells(values, _p_cells(values), "p"))
+            elif name.startswith("df") or _whole(values):
+                columns.append([*_cells(values, head)])
+            else:
+                columns.append(number_cells(values, _cells(values, head)))
         p_values = frame["p_value"].to_numpy(dtype=np.float64)
         starred = bool((p_values < 0.1).any())
         if starred:
             marks = ["" if math.isnan(value) else stars(value) for value in p_values]
             width = max(map(len, marks))
-            columns.append([mark.ljust(width) for mark in marks])
+            columns.append([Number(mark.ljust(width), (p,), "stars") for mark, p in zip(marks, p_values, strict=True)])
         rows = tuple((str(label), *(column[r] for column in columns)) for r, label in enumerate(frame.index))
         heads = ("", *self.heads.values(), *(("",) if starred else ()))
         return Table(self.title, heads, rows), starred
@@ -104,53 +110,17 @@ class AnovaTable:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        """Return the HTML for a notebook."""
-        return self.to_html()
-
-    def to_html(self) -> str:
-        """Return the table as HTML with its own style, for light and dark pages."""
-        from multilevel.reporting.markup import _STYLE
-
+    def _document(self) -> Document:
         table, starred = self._table()
-        parts = [f"<p>{html.escape(self.note)}</p>"] if self.note else []
-        parts += [
-            f"<p>{html.escape(label)}: <code>{html.escape(formula)}</code></p>"
-            for label, formula in self.models.items()
-        ]
-        parts.append(table.to_html())
-        if starred:
-            parts.append(f'<p class="legend">{html.escape(STARS_LEGEND)}</p>')
-        inside = "\n".join(parts)
-        return (
-            f'<section class="multilevel-summary" aria-label="{html.escape(self.title)}">\n<style>\n{_STYLE}\n</style>\n'
-            f"{inside}\n</section>"
-        )
+        note = [Paragraph(self.note)] if self.note else []
+        models = [Fact(label, formula) for label, formula in self.models.items()]
+        return Document(self.title, (*note, *models, table, *([Legend(STARS_LEGEND)] if starred else [])))
 
-    def to_markdown(self) -> str:
-        """Return the table as Markdown."""
-        from multilevel.reporting.markup import _code
 
-        table, starred = self._table()
-        parts = [escape_markdown(self.note)] if self.note else []
-        parts.append("\n".join(f"- {label}: {_code(formula)}" for label, formula in self.models.items()))
-        parts.append(table.to_markdown())
-        if starred:
-            parts.append(escape_markdown(STARS_LEGEND))
-        return "\n\n".join(parts)
-
-    def to_latex(self) -> str:
-        """Return the table as LaTeX; it needs the booktabs package."""
-        table, starred = self._table()
-        parts = ["% requires \\usepackage{booktabs}"]
-        parts += [rf"\noindent {escape_latex(self.note)}"] if self.note else []
-        parts += [
-            rf"\noindent {escape_latex(label)}: \texttt{{{escape_latex(formula)}}}"
-            for label, formula in self.models.items()
-        ]
-        parts.append(table.to_latex())
-        parts += [rf"\noindent {escape_latex(STARS_LEGEND)}"] if starred else []
-        return "\n\n".join(parts)
+def _whole(values: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
+    """Whether a column counts something."""
+    finite = values[np.isfinite(values)]
+    return bool((finite == np.round(finite)).all())
 
 
 def _cells(values: np.ndarray[Any, np.dtype[np.float64]], head: str) -> list[str]:

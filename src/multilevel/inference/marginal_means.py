@@ -18,6 +18,7 @@ from multilevel.inference.mean_contrasts import DEFAULT_ADJUSTMENT, contrast_wei
 from multilevel.inference.multiplicity import adjust_p_values, check_adjustment, critical_values, two_sided
 from multilevel.inference.reference_grid import LinearForms
 from multilevel.inference.response_scale import ResponseScale
+from multilevel.reporting.forms import Document, Forms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,7 @@ class Numbers:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MarginalMeans:
+class MarginalMeans(Forms):
     """Estimated marginal means, trends, or contrasts between them. It does not change; its methods return new ones.
 
     Attributes
@@ -359,20 +360,10 @@ class MarginalMeans:
 
     __repr__ = __str__
 
-    def to_html(self) -> str:
-        """Return the tables and notes as HTML."""
-        from multilevel.inference.means_report import means_html
+    def _document(self) -> Document:
+        from multilevel.inference.means_report import means_document
 
-        return means_html(self)
-
-    def _repr_html_(self) -> str:
-        return self.to_html()
-
-    def to_markdown(self) -> str:
-        """Return the tables and notes as Markdown."""
-        from multilevel.inference.means_report import means_markdown
-
-        return means_markdown(self)
+        return means_document(self)
 
 
 def as_names(names: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
-"""Marginal means and contrasts as text, HTML and Markdown."""
+"""Marginal means and contrasts as text and as a document."""
 
 from __future__ import annotations
 
-import html
 import math
 import textwrap
 from collections.abc import Sequence
@@ -12,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.levels import level_text
-from multilevel.reporting.markup import _STYLE
+from multilevel.reporting.cells import Number, number_cells
+from multilevel.reporting.forms import Document, Notes, Paragraph
 from multilevel.reporting.numbers import format_p_values, format_values
-from multilevel.reporting.tables import TEXT_WIDTH, Table, escape_markdown
+from multilevel.reporting.tables import TEXT_WIDTH, Table
 
 if TYPE_CHECKING:
     from multilevel.inference.marginal_means import MarginalMeans
@@ -29,23 +29,27 @@ def means_tables(means: MarginalMeans) -> list[Table]:
     """Return a table for each group; its caption says which."""
     numbers = means.numbers
     estimates = _alike([numbers.estimate, numbers.std_error, numbers.conf_low, numbers.conf_high], numbers.std_error)
-    cells = [estimates[0], estimates[1], _degrees(numbers.df)]
+    cells: list[list[str | Number]] = [
+        number_cells(numbers.estimate, estimates[0]), number_cells(numbers.std_error, estimates[1]), [*_degrees(numbers.df)],
+    ]  # fmt: skip
     head = "Ratio" if means._ratios else "Response" if means._back and means._scale is not None else "Estimate"
     heads = [head, "Std. Error", "df"]
     if means.tests:
         letter = "z" if np.isinf(numbers.df).any() else "t"
-        cells += [_fixed(numbers.statistic, 3), format_p_values([float(p) for p in numbers.p_value], 3)]
+        p_values = [float(p) for p in numbers.p_value]
+        cells.append(number_cells(numbers.statistic, _fixed(numbers.statistic, 3)))
+        cells.append(number_cells(p_values, format_p_values(p_values, 3), "p"))
         heads += [f"{letter} value", f"Pr(>|{letter}|)"]
     else:
         percent = f"{100 * means.level:g}%"
-        cells += [estimates[2], estimates[3]]
+        cells += [number_cells(numbers.conf_low, estimates[2]), number_cells(numbers.conf_high, estimates[3])]
         heads += [f"{percent} low", f"{percent} high"]
     shown = [(name, values) for name, values in means.labels if name not in means.by]
     texts = [[level_text(value) for value in values] for _, values in shown]
     tables = []
     for key, rows in means._groups:
         caption = ", ".join(f"{name} = {level_text(value)}" for name, value in zip(means.by, key, strict=True))
-        body = tuple(tuple(column[row] for column in [*texts, *cells]) for row in rows)
+        body = tuple((*(text[row] for text in texts), *(column[row] for column in cells)) for row in rows)
         tables.append(Table(caption or means.title, (*(name for name, _ in shown), *heads), body, labels=len(shown)))
     return tables
 
@@ -62,23 +66,10 @@ def means_text(means: MarginalMeans) -> str:
     return "\n\n".join([*parts, "\n".join(notes)])
 
 
-def means_html(means: MarginalMeans) -> str:
-    """Return the title, the tables and the notes as HTML with its style."""
-    title = [f'<p class="title">{html.escape(means.title)}</p>'] if means.by else []
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in means.notes)
-    parts = [*title, *(table.to_html() for table in means_tables(means)), f"<ul>{notes}</ul>"]
-    return (
-        f'<section class="multilevel-summary" aria-label="{html.escape(means.title)}">\n<style>\n{_STYLE}\n</style>\n'
-        + "\n".join(parts)
-        + "\n</section>"
-    )
-
-
-def means_markdown(means: MarginalMeans) -> str:
-    """Return the title, the tables and the notes as Markdown."""
-    title = [f"**{escape_markdown(means.title)}**"] if means.by else []
-    notes = "\n".join(f"- {escape_markdown(note)}" for note in means.notes)
-    return "\n\n".join([*title, *(table.to_markdown() for table in means_tables(means)), notes])
+def means_document(means: MarginalMeans) -> Document:
+    """Return the title, the tables and the notes as what HTML, Markdown and LaTeX are made of."""
+    title = [Paragraph(means.title, bold=True)] if means.by else []
+    return Document(means.title, (*title, *means_tables(means), Notes(means.notes)))
 
 
 def _alike(columns: Sequence[FloatArray], errors: FloatArray) -> list[list[str]]:

@@ -13,7 +13,7 @@ from multilevel.data.frames import Frame
 from multilevel.descriptives.groups import Groups, numeric_columns
 from multilevel.descriptives.one_way import one_way
 from multilevel.descriptives.statistics import GroupedColumn
-from multilevel.descriptives.table import FrameTable, cells_of, fixed, p_cells
+from multilevel.descriptives.table import FrameTable, cells_of, fixed_cells, p_cells
 from multilevel.errors import ControlError
 from multilevel.levels.nesting import grouping_factors, say_missing_factors
 from multilevel.reporting.tables import Table
@@ -52,7 +52,7 @@ class VarianceByLevel(FrameTable):
             if name == "p_value":
                 columns.append(p_cells(values))
             else:
-                columns.append(fixed(values, 3) if name in _SHARES else cells_of(values))
+                columns.append(fixed_cells(values, 3) if name in _SHARES else cells_of(values))
         return [Table(self.title, tuple(shown), tuple(zip(*columns, strict=True)), labels=2)]
 
 

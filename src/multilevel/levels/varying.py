@@ -21,7 +21,7 @@ from multilevel.descriptives.groups import (
 )
 from multilevel.descriptives.one_way import one_way
 from multilevel.descriptives.statistics import GroupedColumn
-from multilevel.descriptives.table import FrameTable, fixed, p_cells
+from multilevel.descriptives.table import FrameTable, fixed_cells, p_cells
 from multilevel.errors import DataError
 from multilevel.levels.nesting import grouping_factors, say_missing_factors
 from multilevel.reporting.tables import Table
@@ -80,7 +80,11 @@ class HeterogeneityCheck(FrameTable):
         frame = self._frame
         verdicts = [["yes" if value else "no" for value in frame[name]] for name in ("between", "within")]
         columns = [frame["variable"].tolist(), frame["level"].tolist(), *verdicts]
-        columns += [fixed(frame["icc1"], 3), fixed(frame["statistic"], 2), p_cells(frame["p_value"].tolist())]
+        columns += [
+            fixed_cells(frame["icc1"].tolist(), 3),
+            fixed_cells(frame["statistic"].tolist(), 2),
+            p_cells(frame["p_value"].tolist()),
+        ]
         heads = ("variable", "level", "varies between", "varies within", "icc1", "statistic", "p_value")
         return [Table(self.title, heads, tuple(zip(*columns, strict=True)), labels=2)]
 

@@ -20,6 +20,7 @@ from multilevel.inference.recoding import variable_texts
 from multilevel.inference.single_term import drop1
 from multilevel.quality.formula_parts import reduced_formulas, without_term
 from multilevel.quality.source_data import data_of, on_rows_used, refitted
+from multilevel.reporting.forms import Document, Fact, Forms, Paragraph
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ ELIMINATED = "eliminated"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StepResult:
+class StepResult(Forms):
     """What `step` returns: two tables and the model that is left.
 
     Attributes
@@ -57,32 +58,13 @@ class StepResult:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        """Return the HTML for a notebook."""
-        return self.to_html()
-
-    def to_html(self) -> str:
-        """Return both tables as HTML."""
-        import html
-
-        found = html.escape(str(self.final_model.formula))
-        return "\n".join([*(table.to_html() for table in self._blocks()), f"<p>Model found: <code>{found}</code></p>"])
-
-    def to_markdown(self) -> str:
-        """Return both tables as Markdown."""
-        from multilevel.reporting.markup import _code
-
-        parts = [table.to_markdown() for table in self._blocks()]
-        return "\n\n".join([*parts, f"Model found: {_code(str(self.final_model.formula))}"])
-
-    def to_latex(self) -> str:
-        """Return both tables as LaTeX; it needs the booktabs package."""
-        from multilevel.reporting.tables import escape_latex
-
-        parts = [table.to_latex() for table in self._blocks()]
-        return "\n\n".join(
-            [*parts, rf"\noindent Model found: \texttt{{{escape_latex(str(self.final_model.formula))}}}"]
-        )
+    def _document(self) -> Document:
+        blocks = [
+            block
+            for table in self._blocks()
+            for block in (Paragraph(table.title, bold=True), *table._document().blocks)
+        ]
+        return Document("Backward elimination", (*blocks, Fact("Model found", str(self.final_model.formula))))
 
 
 def step(

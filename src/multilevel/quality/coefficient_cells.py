@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.reporting.cells import Number, interval_cells, number_cells
 from multilevel.reporting.numbers import format_p_values
 from multilevel.reporting.tables import Table
 
@@ -59,13 +60,19 @@ def coefficient_table(
     numbers = frame[["estimate", "std_error", "conf_low", "conf_high"]].to_numpy(dtype=np.float64)
     places = shared_places(numbers)
     estimates, errors, lows, highs = ([_number(value, places) for value in column] for column in numbers.T)
-    columns = [estimates, errors, _intervals(lows, highs)]
+    columns: list[list[str | Number]] = [
+        number_cells(numbers[:, 0], estimates),
+        number_cells(numbers[:, 1], errors),
+        interval_cells(numbers[:, 2], numbers[:, 3], _intervals(lows, highs)),
+    ]
     heads = ["", estimate, "Std. Error", f"{100 * level:g}% CI"]
     if tests:
-        columns.append(["" if math.isnan(value) else f"{round(value, 2) + 0.0:.2f}" for value in frame["statistic"]])
-        columns.append(_degrees(frame["df"].to_numpy(dtype=np.float64)))
+        statistics = [f"{round(value, 2) + 0.0:.2f}" if not math.isnan(value) else "" for value in frame["statistic"]]
+        columns.append(number_cells(frame["statistic"], statistics))
+        columns.append([*_degrees(frame["df"].to_numpy(dtype=np.float64))])
         p_values = frame["p_value"].to_numpy(dtype=np.float64)
-        columns.append([text if text != "NaN" else "" for text in format_p_values(p_values)])
+        texts = [text if text != "NaN" else "" for text in format_p_values(p_values)]
+        columns.append(number_cells(p_values, texts, "p"))
         heads += ["t", "df", "p"]
     if "part" in frame:
         columns.append([str(part) for part in frame["part"]])

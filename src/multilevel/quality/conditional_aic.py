@@ -34,6 +34,7 @@ from multilevel.engine.threads import linear_algebra_threads
 from multilevel.model.residual_structure import refuse_structures
 from multilevel.quality.shown import Shown
 from multilevel.quality.variance import check_fit
+from multilevel.reporting.cells import Number
 from multilevel.reporting.numbers import format_values
 from multilevel.reporting.tables import Table
 
@@ -93,13 +94,17 @@ class ConditionalAIC(Shown):
 
     def _table(self) -> Table:
         likelihood = format_values([round(self.loglik, 2)], 12, decimals=2)[0]
-        rows = (
+        found = (
             ("Conditional log-likelihood", likelihood),
             ("Trace of the hat matrix", f"{self.hat_trace:.2f}"),
             ("Correction for estimated variances", f"{self.correction:.2f}"),
             ("Effective degrees of freedom", f"{self.df:.2f}"),
             ("Conditional AIC (Greven & Kneib)", f"{self.aic:.2f}"),
             ("Conditional AIC, variances known (Vaida & Blanchard)", f"{self.aic_known_variances:.2f}"),
+        )
+        names = ("loglik", "hat_trace", "correction", "df", "aic", "aic_known_variances")
+        rows = tuple(
+            (label, Number(text, (getattr(self, name),))) for (label, text), name in zip(found, names, strict=True)
         )
         return Table("Conditional AIC", ("", "Value"), rows)
 

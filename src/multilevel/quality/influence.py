@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,14 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.errors import ControlError, DataError
-from multilevel.quality.checks.result import latex_sentence, wrapped
+from multilevel.quality.checks.result import wrapped
 from multilevel.quality.deletion import Deletions, delete_groups, delete_rows, log_determinants
 from multilevel.quality.groups import row_groups
 from multilevel.quality.refits import Refits, refit_without
 from multilevel.quality.row_kernels import SINGULAR_PIVOT
 from multilevel.quality.row_solutions import row_solutions
+from multilevel.reporting.cells import Number, number_cells
+from multilevel.reporting.forms import Document, Forms, Paragraph
 from multilevel.reporting.numbers import format_number, format_values
-from multilevel.reporting.tables import Table, escape_markdown
+from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ FEW = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Influence:
+class Influence(Forms):
     """What leaving out each row, or each group of rows, does to a fit: what `influence` returns.
 
     Attributes
@@ -173,7 +174,7 @@ class Influence:
         if few:
             heads += [f"dfbetas {name}" for name in self.dfbetas.columns]
             names += [f"dfbetas_{name}" for name in self.dfbetas.columns]
-        columns = [[str(count) for count in frame["n_rows"]]]
+        columns: list[list[str | Number]] = [[str(count) for count in frame["n_rows"]]]
         columns += [_cells(frame[name].to_numpy(dtype=np.float64)) for name in names]
         if not few:
             shown = frame[[f"dfbetas_{name}" for name in self.dfbetas.columns]].to_numpy(dtype=np.float64)
@@ -190,43 +191,24 @@ class Influence:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        """Return the HTML for a notebook."""
-        return self.to_html()
-
-    def to_html(self) -> str:
-        """Return title, conclusion and the most influential as HTML."""
-        from multilevel.reporting.markup import _STYLE
-
-        return (
-            f'<section class="multilevel-summary" aria-label="{html.escape(self._title)}">\n<style>\n{_STYLE}\n</style>\n'
-            f'<p class="title">{html.escape(self._title)}</p>\n<p>{html.escape(self.conclusion)}</p>\n'
-            f"{self._table().to_html()}\n</section>"
-        )
-
-    def to_markdown(self) -> str:
-        """Return title, conclusion and the most influential as Markdown."""
-        return (
-            f"**{escape_markdown(self._title)}**\n\n{escape_markdown(self.conclusion)}\n\n{self._table().to_markdown()}"
-        )
-
-    def to_latex(self) -> str:
-        """Return conclusion and the most influential as LaTeX; it needs the booktabs package."""
-        return f"% requires \\usepackage{{booktabs}}\n\\noindent {latex_sentence(self.conclusion)}\n\n{self._table().to_latex()}"
+    def _document(self) -> Document:
+        tables = [] if self.cooks_distance.isna().all() else [self._table()]
+        return Document(self._title, (Paragraph(self._title, bold=True), Paragraph(self.conclusion), *tables))
 
 
 def _short(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}".replace("-", "−") if "e" not in f"{value:.{digits}g}" else f"{value:.{digits - 1}e}"
 
 
-def _cells(values: FloatArray) -> list[str]:
+def _cells(values: FloatArray) -> list[str | Number]:
     """Write a column with three significant digits of its largest number."""
     finite = np.abs(values[np.isfinite(values)])
     largest = float(finite.max()) if finite.size else 0.0
     places = max(0, 2 - math.floor(math.log10(largest))) if largest > 0 else 0
     if places > 6:
-        return format_values(values, 3)
-    return [f"{round(value, places) + 0.0:.{places}f}" if math.isfinite(value) else "NaN" for value in values]
+        return number_cells(values, format_values(values, 3))
+    texts = [f"{round(value, places) + 0.0:.{places}f}" if math.isfinite(value) else "NaN" for value in values]
+    return number_cells(values, texts)
 
 
 def influence(

@@ -12,6 +12,7 @@ import numpy as np
 from multilevel.errors import ControlError
 from multilevel.quality.shown import Shown, decimal_cells
 from multilevel.quality.variance import check_fit, variance_decomposition
+from multilevel.reporting.cells import Number, number_cells
 from multilevel.reporting.numbers import format_values
 from multilevel.reporting.tables import Table
 
@@ -90,15 +91,15 @@ class ModelPerformance(Shown):
         return Table(f"Performance of {self.formula}", tuple(HEADS[name] for name in INDICES), tuple(cells), labels=0)
 
 
-def index_cells(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str, ...]]:
+def index_cells(frame: pd.DataFrame, columns: Sequence[str]) -> list[tuple[str | Number, ...]]:
     """Write the columns of a table of indices as text, row by row."""
-    found = []
+    found: list[list[str | Number]] = []
     for name in columns:
         values = frame[name].tolist()
         if name in CRITERIA:
-            found.append([f"{value:.1f}" for value in values])
+            found.append(number_cells(values, [f"{value:.1f}" for value in values]))
         elif name in ERRORS:
-            found.append(format_values(values, 5))
+            found.append(number_cells(values, format_values(values, 5)))
         elif name.endswith("_weight"):
             found.append(
                 ["" if math.isnan(value) else "<.001" if value < 0.0005 else f"{value:.3f}" for value in values]

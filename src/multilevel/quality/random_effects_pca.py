@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.quality.several_tables import SeveralTables
+from multilevel.reporting.cells import number_cells
 from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
@@ -131,9 +132,15 @@ class RandomEffectsPCA(SeveralTables, Mapping[str, GroupComponents]):
                 "Proportion of variance": group.proportions,
                 "Cumulative proportion": group.cumulative,
             }
-            rows = [(label, *(f"{value:.4f}" for value in values)) for label, values in numbers.items()]
+            rows = [
+                (label, *number_cells(values, [f"{value:.4f}" for value in values]))
+                for label, values in numbers.items()
+            ]
             rows += [
-                (f"Loading of {column}", *(f"{value + 0.0:.3f}" for value in group.loadings[i]))
+                (
+                    f"Loading of {column}",
+                    *number_cells(group.loadings[i], [f"{value + 0.0:.3f}" for value in group.loadings[i]]),
+                )
                 for i, column in enumerate(group.names)
             ]
             tables.append(Table(name, heads, tuple(rows)))

@@ -14,6 +14,7 @@ from multilevel.inference.likelihood_ratio import chisq_p_value
 from multilevel.quality.random_structure import RandomStructure
 from multilevel.quality.several_tables import SeveralTables
 from multilevel.quality.source_data import on_rows_used
+from multilevel.reporting.cells import Number, number_cells
 from multilevel.reporting.numbers import format_p_values
 from multilevel.reporting.tables import Table
 
@@ -79,20 +80,19 @@ class RandomReduction(SeveralTables):
 
     def _tables(self) -> list[Table]:
         steps = self.steps
-        p_values = [
-            text if text != "NaN" else "" for text in format_p_values(steps["p_value"].to_numpy(dtype=np.float64))
-        ]
-        rows: list[tuple[str, ...]] = []
+        values = steps["p_value"].to_numpy(dtype=np.float64)
+        p_values = number_cells(values, [text if text != "NaN" else "" for text in format_p_values(values)], "p")
+        rows: list[tuple[str | Number, ...]] = []
         for (_, row), p_text in zip(steps.iterrows(), p_values, strict=True):
-            test = ("", "") if np.isnan(row["chisq"]) else (f"{row['chisq']:.3f}", f"{row['df']:.0f}")
+            test = ("", "") if np.isnan(row["chisq"]) else (_decimals(row["chisq"], 3), f"{row['df']:.0f}")
             kept = "" if row["action"] == "start" else "yes" if row["accepted"] else "no"
             mark = "singular" if row["singular"] else ""
             rows.append(
                 (
                     row["action"],
                     f"{row['npar']}",
-                    f"{row['loglik']:.2f}",
-                    f"{row['aic']:.1f}",
+                    _decimals(row["loglik"], 2),
+                    _decimals(row["aic"], 1),
                     *test,
                     p_text,
                     kept,
@@ -103,6 +103,10 @@ class RandomReduction(SeveralTables):
         heads = ("", "npar", "logLik", "AIC", "Chisq", "Df", "p", "accepted", " ")
         cells = tuple(row[:width] for row in rows)
         return [Table("Steps", heads[:width], cells)]
+
+
+def _decimals(value: float, places: int) -> Number:
+    return Number(f"{value:.{places}f}", (float(value),))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

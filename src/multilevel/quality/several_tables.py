@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import textwrap
 
-from multilevel.reporting.tables import Table, escape_latex, escape_markdown
+from multilevel.reporting.forms import Document, Forms, Notes, Paragraph
+from multilevel.reporting.tables import Table
 
 WIDTH = 110
 
 
-class SeveralTables:
+class SeveralTables(Forms):
     """What such results have in common."""
 
     __slots__ = ()
@@ -40,36 +40,7 @@ class SeveralTables:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        """Return the HTML for a notebook."""
-        return self.to_html()
-
-    def to_html(self) -> str:
-        """Return the tables as HTML with their own style, for light and dark pages."""
-        from multilevel.reporting.markup import _STYLE
-
-        title = html.escape(self.title)
-        parts = [f'<p class="title">{title}</p>', *(table.to_html() for table in self._tables())]
-        items = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        parts += [f"<ul>{items}</ul>"] if items else []
-        return (
-            f'<section class="multilevel-summary" aria-label="{title}">\n<style>\n{_STYLE}\n</style>\n'
-            + "\n".join(parts)
-            + "\n</section>"
-        )
-
-    def to_markdown(self) -> str:
-        """Return the tables as Markdown."""
-        parts = [f"**{escape_markdown(self.title)}**", *(table.to_markdown() for table in self._tables())]
-        if self.notes:
-            parts.append("\n".join(f"- {escape_markdown(note)}" for note in self.notes))
-        return "\n\n".join(parts)
-
-    def to_latex(self) -> str:
-        """Return the tables as LaTeX; it needs the booktabs package."""
-        parts = ["% requires \\usepackage{booktabs}", rf"\noindent\textbf{{{escape_latex(self.title)}}}"]
-        parts += [table.to_latex() for table in self._tables()]
-        if self.notes:
-            items = "\n".join(rf"\item {escape_latex(note)}" for note in self.notes)
-            parts.append(f"\\begin{{itemize}}\n{items}\n\\end{{itemize}}")
-        return "\n\n".join(parts)
+    def _document(self) -> Document:
+        tables = self._tables()
+        title = [] if tables and tables[0].caption == self.title else [Paragraph(self.title, bold=True)]
+        return Document(self.title, (*title, *tables, Notes(self.notes)))

@@ -16,6 +16,7 @@ from multilevel.engine.accumulate import total_products
 from multilevel.errors import DataTypeError
 from multilevel.model.residual_structure import refuse_structures
 from multilevel.quality.shown import Shown, decimal_cells
+from multilevel.reporting.cells import number_cells
 from multilevel.reporting.numbers import format_values
 from multilevel.reporting.tables import Table
 
@@ -111,7 +112,7 @@ class VarianceDecomposition(Shown):
         shares = decimal_cells([value / self.total for value in values])
         # What is next to nothing beside the total becomes zero, so that it does not set the notation of the column.
         shown = [value if value > NOTHING * self.total else 0.0 for value in values]
-        rows = tuple(zip(names, format_values(shown, 5), shares, strict=True))
+        rows = tuple(zip(names, number_cells(shown, format_values(shown, 5)), shares, strict=True))
         return Table("Variance decomposition", ("", "Variance", "Share"), rows)
 
 

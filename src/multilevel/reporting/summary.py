@@ -12,6 +12,7 @@ import numpy as np
 from multilevel.inference.coefficients import coefficient_table
 from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
 from multilevel.model.variance_components import VarianceComponents
+from multilevel.reporting.forms import Document, Forms
 from multilevel.reporting.numbers import QUANTILE_LABELS
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Certificate:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Summary:
+class Summary(Forms):
     """What ``fit.summary()`` returns. ``str(summary)`` is the text that users of lme4 and lmerTest know.
 
     Attributes
@@ -170,33 +171,10 @@ class Summary:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        """Return the HTML for a notebook."""
-        return self.to_html()
+    def _document(self) -> Document:
+        from multilevel.reporting.text import summary_document
 
-    def to_html(self, *, full: bool = False) -> str:
-        """Return the summary as HTML tables with their own style, for light and dark pages.
-
-        Parameters
-        ----------
-        full : bool, default False
-            Whether to return a whole page and not only the part to put into one.
-        """
-        from multilevel.reporting.markup import summary_html
-
-        return summary_html(self, full=full)
-
-    def to_markdown(self) -> str:
-        """Return the summary as Markdown with pipe tables."""
-        from multilevel.reporting.markup import summary_markdown
-
-        return summary_markdown(self)
-
-    def to_latex(self) -> str:
-        """Return the summary as LaTeX tables; they need the booktabs package."""
-        from multilevel.reporting.markup import summary_latex
-
-        return summary_latex(self)
+        return summary_document(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every number at full precision in dicts and lists that JSON takes.

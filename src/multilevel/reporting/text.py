@@ -1,4 +1,4 @@
-"""The summary and the short form of a fit as plain text."""
+"""The summary of a fit as plain text and as a document, and the short form of a fit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from multilevel.reporting.abbreviate import abbreviate
+from multilevel.reporting.cells import Number, number_cells
+from multilevel.reporting.forms import Document, Fact, Legend, Notes, Paragraph
 from multilevel.reporting.numbers import (
     QUANTILE_LABELS,
     STARS_LEGEND,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.model.fitted import LinearMixedModel
+    from multilevel.reporting.forms import Block
     from multilevel.reporting.summary import Summary
 
 DIGITS = 4
@@ -60,6 +63,35 @@ def summary_text(summary: Summary) -> str:
         parts.append(f"Correlation of Fixed Effects:\n{triangle}")
     parts.append("\n".join(_wrapped(note) for note in summary.notes))
     return "\n\n".join(parts)
+
+
+def summary_document(summary: Summary) -> Document:
+    """Return the whole summary as what HTML, Markdown and LaTeX are made of."""
+    facts = [
+        ("Formula", summary.formula), ("Weights", summary.weights), ("Offset", summary.offset),
+        ("Related", summary.relationship),
+    ]  # fmt: skip
+    if summary.reml:
+        name, value = criterion_line(True, summary.criteria, 1).split(": ")
+        facts.append((name, value))
+    blocks: list[Block] = [Paragraph(summary.title, bold=True), *(Fact(name, code) for name, code in facts if code)]
+    if not summary.reml:
+        blocks.append(criterion_table(summary))
+    blocks += [
+        residual_table(summary),
+        variance_table(summary.components, digits=DIGITS),
+        Paragraph(" ".join(data_line(summary.nobs, summary.ngroups).split())),
+    ]
+    if summary.residual_structure is not None:
+        blocks.append(residual_structure_table(summary.residual_structure))
+    if len(summary.coefficients):
+        fixed, starred = coefficient_cells(summary.coefficients)
+        blocks += [fixed, *([Legend(STARS_LEGEND)] if starred else [])]
+    else:
+        blocks.append(Paragraph("No fixed effects"))
+    if summary.show_correlation and len(summary.coefficients) > 1:
+        blocks.append(correlation_table(summary.correlation))
+    return Document(f"Summary of {summary.formula}", (*blocks, Notes(summary.notes)))
 
 
 def short_text(fit: LinearMixedModel) -> str:
@@ -96,7 +128,10 @@ def short_text(fit: LinearMixedModel) -> str:
 
 def residual_table(summary: Summary) -> Table:
     """Return the quantiles of the scaled residuals."""
-    return Table("Scaled residuals", QUANTILE_LABELS, (tuple(_residual_cells(summary)),), labels=0)
+    values = [float(value) for value in summary.scaled_residuals]
+    return Table(
+        "Scaled residuals", QUANTILE_LABELS, (tuple(number_cells(values, _residual_cells(summary))),), labels=0
+    )
 
 
 def _residual_cells(summary: Summary) -> list[str]:
@@ -105,7 +140,9 @@ def _residual_cells(summary: Summary) -> list[str]:
 
 def criterion_table(summary: Summary) -> Table:
     """Return the criteria of a likelihood fit."""
-    return Table("Criteria", tuple(_CRITERIA), (tuple(_criterion_cells(summary.criteria, 1)),), labels=0)
+    *texts, df = _criterion_cells(summary.criteria, 1)
+    values = [float(summary.criteria[key]) for key in _CRITERIA.values()]
+    return Table("Criteria", tuple(_CRITERIA), ((*number_cells(values[:-1], texts), df),), labels=0)
 
 
 def coefficient_cells(coefficients: pd.DataFrame) -> tuple[Table, bool]:
@@ -119,11 +156,18 @@ def coefficient_cells(coefficients: pd.DataFrame) -> tuple[Table, bool]:
     marks = [stars(value) for value in p_values]
     starred = bool((p_values < 0.1).any())
     width = max(map(len, marks), default=0)
+    estimates, errors, degrees = zip(*body, strict=True)
+    columns = [
+        number_cells(coefficients["estimate"], estimates),
+        number_cells(coefficients["std_error"], errors),
+        list(degrees),
+        number_cells(coefficients["statistic"], statistics),
+        number_cells(p_values, format_p_values(p_values, DIGITS - 1), "p"),
+    ]
+    if starred:
+        columns.append([Number(mark.ljust(width), (p,), "stars") for mark, p in zip(marks, p_values, strict=True)])
     rows = tuple(
-        (str(name), *cells, statistic, p_text, *((mark.ljust(width),) if starred else ()))
-        for name, cells, statistic, p_text, mark in zip(
-            coefficients.index, body, statistics, format_p_values(p_values, DIGITS - 1), marks, strict=True
-        )
+        (str(name), *cells) for name, cells in zip(coefficients.index, zip(*columns, strict=True), strict=True)
     )
     heads = ("", "Estimate", "Std. Error", "df", "t value", "Pr(>|t|)", *(("",) if starred else ()))
     return Table("Fixed effects", heads, rows), starred
@@ -135,8 +179,10 @@ def correlation_table(correlation: pd.DataFrame) -> Table:
     p = len(names)
     texts = format_correlations(correlation.to_numpy().ravel(), 3)
     labels, heads = abbreviate(names, 11), abbreviate(names, 6)
-    rows = tuple((labels[i], *(texts[i * p + j] if j < i else "" for j in range(p - 1))) for i in range(1, p))
-    return Table("Correlation of fixed effects", ("", *heads[:-1]), rows, left=True)
+    cells = number_cells(correlation.to_numpy().ravel(), texts)
+    rows = tuple((labels[i], *(cells[i * p + j] if j < i else "" for j in range(p - 1))) for i in range(1, p))
+    whole = {short: name for shown in (labels, heads) for short, name in zip(shown, names, strict=True)}
+    return Table("Correlation of fixed effects", ("", *heads[:-1]), rows, left=True, names=whole)
 
 
 def data_line(nobs: int, ngroups: pd.Series[int]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from multilevel.reporting.cells import Number, number_cells
 from multilevel.reporting.numbers import format_correlations, format_values
 from multilevel.reporting.tables import Table
 
@@ -35,9 +36,10 @@ def variance_table(components: VarianceComponents, variances: bool = True, digit
     """
     layout = [_cells(term, max(2, digits - 2)) for term in components]
     deviations = [value for own in layout for _, value, _ in own if value is not None] + [components.sigma]
-    numbers = [format_values(deviations, digits)]
+    numbers = [number_cells(deviations, format_values(deviations, digits))]
     if variances:
-        numbers.insert(0, format_values([value**2 for value in deviations], digits))
+        squares = [value**2 for value in deviations]
+        numbers.insert(0, number_cells(squares, format_values(squares, digits)))
     n_correlations = max((len(cells) for own in layout for _, _, cells in own), default=0)
     rows = []
     at = 0
@@ -59,18 +61,21 @@ STRUCTURE_WORDS = {"ar1": "AR(1)", "car1": "Continuous AR(1)"}
 
 def residual_structure_table(structure: ResidualStructure, digits: int = 4) -> Table:
     """Lay out a residual structure: the standard deviation of each stratum and its ratio to the first, and the correlation."""
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[str | Number, ...]] = []
     correlated = structure.kind is not None
     if structure.by is not None:
-        deviations = format_values([float(value) for value in structure.standard_deviations], digits)
-        ratios = structure.standard_deviations / structure.standard_deviations[0]
-        texts = format_values([float(value) for value in ratios], digits)
-        for i, (level, own, ratio) in enumerate(zip(structure.levels, deviations, texts, strict=True)):
+        values = [float(value) for value in structure.standard_deviations]
+        ratios = [value / values[0] for value in values]
+        deviations = number_cells(values, format_values(values, digits))
+        relative = number_cells(ratios, format_values(ratios, digits))
+        for i, (level, own, ratio) in enumerate(zip(structure.levels, deviations, relative, strict=True)):
             rows.append(("" if i else structure.by, level, own, ratio, *[""] * correlated))
     if structure.kind is not None and structure.rho is not None:
         label = STRUCTURE_WORDS[structure.kind] + (f" over {structure.time}" if structure.time else "")
         blank = [""] * (2 if structure.by is not None else 0)
-        rows.append((label, f"within {structure.within}", *blank, f"{structure.rho:.{digits}f}"))
+        rows.append(
+            (label, f"within {structure.within}", *blank, Number(f"{structure.rho:.{digits}f}", (structure.rho,)))
+        )
     heads = (
         "Residuals",
         "",
@@ -91,17 +96,18 @@ def _labels(groups: list[str]) -> list[str]:
     return labels
 
 
-def _cells(term: TermVariance, decimals: int) -> list[tuple[str, float | None, list[str]]]:
+def _cells(term: TermVariance, decimals: int) -> list[tuple[str, float | None, list[str | Number]]]:
     """Return a name, a standard deviation (None where it is another row's) and correlations for each row of a term."""
     deviations = [float(value) for value in term.standard_deviations]
     if not term.patterned:
         return list(zip(term.names, deviations, _triangle(term, decimals), strict=True))
     labels = [element for element in term.elements if element.kind == "cor"]
     texts = format_correlations(np.array([term.correlation[e.row, e.column] for e in labels]), decimals)
-    notes = [
-        f"{text} ({term.structure}{f', {e.label}' if len(labels) > 1 else ''})"
-        for text, e in zip(texts, labels, strict=True)
-    ]
+    notes: list[str | Number] = []
+    for text, e in zip(texts, labels, strict=True):
+        kind = f"({term.structure}{f', {e.label}' if len(labels) > 1 else ''})"
+        value = float(term.correlation[e.row, e.column])
+        notes.append(Number(f"{text} {kind}", (value,), pattern=f"{{}} {_kept(kind)}"))
     if not labels:
         notes = [f"({term.structure})"]
     if term.elements[0].label:
@@ -114,10 +120,15 @@ def _cells(term: TermVariance, decimals: int) -> list[tuple[str, float | None, l
     return [(names[i] if i < len(names) else "", padded[i], [notes[i]] if i < len(notes) else []) for i in range(count)]
 
 
-def _triangle(term: TermVariance, decimals: int) -> list[list[str]]:
+def _kept(text: str) -> str:
+    """Write text so that it is itself in a pattern of numbers."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _triangle(term: TermVariance, decimals: int) -> list[list[str | Number]]:
     """Return, for each column of a term, its correlations with those before it."""
     k = len(term.names)
     if not term.correlated:
         return [[] for _ in range(k)]
-    texts = format_correlations(term.correlation.ravel(), decimals)
+    texts = number_cells(term.correlation.ravel(), format_correlations(term.correlation.ravel(), decimals))
     return [[texts[i * k + j] for j in range(i)] for i in range(k)]

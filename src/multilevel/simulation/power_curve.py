@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.model.fitted import LinearMixedModel
 from multilevel.model.simulation import seed_sequence
+from multilevel.reporting.forms import Document, Forms, Paragraph
 from multilevel.reporting.numbers import format_values
 from multilevel.reporting.tables import Table
 from multilevel.simulation.data_design import DataDesign
@@ -24,7 +25,7 @@ WITHIN = "within "
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PowerCurve:
+class PowerCurve(Forms):
     """Power at several points.
 
     Attributes
@@ -92,21 +93,9 @@ class PowerCurve:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        """Return the table for a notebook."""
-        return self._table().to_html()
-
-    def to_html(self) -> str:
-        """Return the table as HTML."""
-        return self._table().to_html()
-
-    def to_markdown(self) -> str:
-        """Return the table as Markdown."""
-        return self._table().to_markdown()
-
-    def to_latex(self) -> str:
-        """Return the table as LaTeX; it needs the booktabs package."""
-        return self._table().to_latex()
+    def _document(self) -> Document:
+        table = self._table()
+        return Document(table.caption, (table, *(Paragraph(line) for line in self.results[0]._head())))
 
 
 def power_curve(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.reporting.cells import Number, number_cells
+from multilevel.reporting.forms import Document, Forms, Notes, Paragraph
 from multilevel.reporting.numbers import format_values
 from multilevel.reporting.tables import TEXT_WIDTH, Table
 
@@ -24,7 +25,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PowerResult:
+class PowerResult(Forms):
     """The power of one or several tests.
 
     Attributes
@@ -80,7 +81,7 @@ class PowerResult:
 
     def _table(self) -> Table:
         frame = self._frame
-        columns = [[str(label) for label in frame.index], percentages(frame["power"])]
+        columns: list[list[str | Number]] = [[str(label) for label in frame.index], [*percentages(frame["power"])]]
         low, high = percentages(frame["conf_low"]), percentages(frame["conf_high"])
         columns.append([f"[{a}, {b}]" for a, b in zip(low, high, strict=True)])
         heads = ["", "power", f"{100 * self.level:g}% interval"]
@@ -93,7 +94,8 @@ class PowerResult:
             values = frame[name].to_numpy(dtype=np.float64)
             if np.isfinite(values).any():
                 cells = percentages(frame[name]) if name == "type_s" else _numbers(values)
-                columns.append(["" if np.isnan(value) else cell for value, cell in zip(values, cells, strict=True)])
+                shown = ["" if np.isnan(value) else cell for value, cell in zip(values, cells, strict=True)]
+                columns.append([*shown] if name == "type_s" else number_cells(values, shown))
                 heads.append(head)
         return Table("Power by simulation", tuple(heads), tuple(zip(*columns, strict=True)))
 
@@ -129,22 +131,10 @@ class PowerResult:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        """Return the HTML for a notebook."""
-        return self.to_html()
-
-    def to_html(self) -> str:
-        """Return the table as HTML."""
-        lines = "".join(f"<p>{html.escape(line)}</p>" for line in (*self._head(), *self.notes))
-        return f"{self._table().to_html()}\n{lines}"
-
-    def to_markdown(self) -> str:
-        """Return the table as Markdown."""
-        return self._table().to_markdown()
-
-    def to_latex(self) -> str:
-        """Return the table as LaTeX; it needs the booktabs package."""
-        return self._table().to_latex()
+    def _document(self) -> Document:
+        table = self._table()
+        head = [Paragraph(line) for line in self._head()]
+        return Document(table.caption, (table, *head, Notes(self.notes)))
 
 
 def percentages(shares: pd.Series[float]) -> list[str]:

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.inference.intervals import check_level
 from multilevel.model.fitted import LinearMixedModel
+from multilevel.reporting.cells import Number, interval_cells, number_cells
+from multilevel.reporting.forms import Document, Fact, Forms, Notes
 from multilevel.reporting.numbers import format_values
 from multilevel.reporting.tables import TEXT_WIDTH, Table
 from multilevel.simulation.covariances import TermNames
@@ -44,7 +46,7 @@ MANY_HEADS = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Recovery:
+class Recovery(Forms):
     """Estimates beside the parameters that data were simulated with.
 
     Attributes
@@ -84,14 +86,16 @@ class Recovery:
         frame = self._frame
         single = "estimate" in frame
         heads = dict(SINGLE_HEADS if single else MANY_HEADS)
-        columns = [[str(name) for name in frame.index]]
+        columns: list[list[str | Number]] = [[str(name) for name in frame.index]]
         for name in heads:
             digits = DIGITS if name in ("truth", "estimate", "mean_estimate") else DIGITS - 1
-            columns.append(_cells(frame[name].to_numpy(dtype=np.float64), digits))
+            values = frame[name].to_numpy(dtype=np.float64)
+            columns.append(number_cells(values, _cells(values, digits)))
         titles = ["", *heads.values()]
         if single:
             low, high = (_cells(frame[name].to_numpy(dtype=np.float64)) for name in ("conf_low", "conf_high"))
-            columns.append([f"[{a}, {b}]" if b.strip() else "" for a, b in zip(low, high, strict=True)])
+            texts = [f"[{a}, {b}]" if b.strip() else "" for a, b in zip(low, high, strict=True)]
+            columns.append(interval_cells(frame["conf_low"], frame["conf_high"], texts))
             marks = {True: "yes", False: "no"}
             columns.append([marks.get(value, "") for value in frame["covered"].tolist()])
             titles += [f"{100 * self.level:g}% interval", "covered"]
@@ -127,21 +131,9 @@ class Recovery:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        """Return the table for a notebook."""
-        return self._table().to_html()
-
-    def to_html(self) -> str:
-        """Return the table as HTML."""
-        return self._table().to_html()
-
-    def to_markdown(self) -> str:
-        """Return the table as Markdown."""
-        return self._table().to_markdown()
-
-    def to_latex(self) -> str:
-        """Return the table as LaTeX; it needs the booktabs package."""
-        return self._table().to_latex()
+    def _document(self) -> Document:
+        table = self._table()
+        return Document(table.caption, (table, Fact("Model", self.formula), Notes(self.notes)))
 
 
 def _cells(values: FloatArray, digits: int = DIGITS) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ import numpy.typing as npt
 
 from multilevel.engine.structures import Unstructured, lower_triangle, structure_of
 from multilevel.model.variance_components import VarianceComponents, term_variance
+from multilevel.reporting.cells import number_cells
+from multilevel.reporting.forms import Document, Fact, Forms, Notes, Paragraph
 from multilevel.reporting.numbers import format_values
 from multilevel.reporting.tables import Table
 from multilevel.reporting.variance_table import variance_table
@@ -27,7 +28,7 @@ DIGITS = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Truth:
+class Truth(Forms):
     """The parameters that data were simulated with; its facts have the names that they have in a fitted model.
 
     Attributes
@@ -127,7 +128,7 @@ class Truth:
         return self.parameters.to_frame()
 
     def _table(self) -> Table:
-        cells = format_values([float(value) for value in self.fixef], DIGITS)
+        cells = number_cells(self.fixef, format_values([float(value) for value in self.fixef], DIGITS))
         rows = tuple((str(name), cell) for name, cell in zip(self.fixef.index, cells, strict=True))
         return Table("Fixed effects", ("", "value"), rows)
 
@@ -155,13 +156,10 @@ class Truth:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        """Return the HTML for a notebook."""
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
-        return (
-            f"<p>Parameters of simulated data: <code>{html.escape(self.formula)}</code></p>\n"
-            f"{variance_table(self.varcorr(), variances=False, digits=DIGITS).to_html()}\n{self._table().to_html()}\n{notes}"
-        )
+    def _document(self) -> Document:
+        random = variance_table(self.varcorr(), variances=False, digits=DIGITS)
+        head = (Paragraph("Parameters of simulated data", bold=True), Fact("Formula", self.formula))
+        return Document("Parameters of simulated data", (*head, random, self._table(), Notes(tuple(self._notes()))))
 
 
 def components_of(terms: Sequence[TermNames], factors: Sequence[FloatArray], sigma: float) -> VarianceComponents:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from multilevel.errors import ControlError
 from multilevel.model.simulation import Seed
 from multilevel.quality.checks.autocorrelation import check_autocorrelation
 from multilevel.quality.checks.collinearity import check_collinearity
@@ -15,9 +15,9 @@ from multilevel.quality.checks.heteroscedasticity import check_heteroscedasticit
 from multilevel.quality.checks.normality import check_normality
 from multilevel.quality.checks.outliers import check_outliers
 from multilevel.quality.checks.predictions import check_predictions
-from multilevel.quality.checks.result import Check, latex_sentence, wrapped
+from multilevel.quality.checks.result import Check, not_checked, wrapped
 from multilevel.quality.checks.within_between import check_random_effects_correlation, check_within_between
-from multilevel.reporting.tables import escape_latex, escape_markdown
+from multilevel.reporting.forms import Document, Fact, Forms, Paragraph
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ModelChecks(Mapping[str, Check]):
+class ModelChecks(Forms, Mapping[str, Check]):
     """All checks of a fit, by name: what `check_model` returns.
 
     Attributes
@@ -100,33 +100,9 @@ class ModelChecks(Mapping[str, Check]):
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        """Return the HTML for a notebook."""
-        return self.to_html()
-
-    def to_html(self) -> str:
-        """Return the page with the tables of all checks as HTML."""
-        from multilevel.reporting.markup import _STYLE
-
-        bodies = "\n".join(check.html_body() for check in self.checks)
-        return (
-            f'<section class="multilevel-summary" aria-label="Checks of the model">\n<style>\n{_STYLE}\n</style>\n'
-            f"<p>Checks of <code>{html.escape(self.formula)}</code>. {html.escape(self.conclusion)}</p>\n{bodies}\n</section>"
-        )
-
-    def to_markdown(self) -> str:
-        """Return the page with the tables of all checks as Markdown."""
-        parts = [f"**Checks of** `{self.formula}`", escape_markdown(self.conclusion)]
-        return "\n\n".join([*parts, *(check.to_markdown() for check in self.checks)])
-
-    def to_latex(self) -> str:
-        """Return verdicts and conclusions as a LaTeX list; it needs no package."""
-        items = "\n".join(
-            rf"\item[{escape_latex(check.title)}: {check.verdict}] {latex_sentence(check.conclusion)}"
-            for check in self.checks
-        )
-        head = rf"\noindent Checks of \texttt{{{escape_latex(self.formula)}}}. {escape_latex(self.conclusion)}"
-        return f"{head}\n\\begin{{description}}\n{items}\n\\end{{description}}"
+    def _document(self) -> Document:
+        parts = (block for check in self.checks for block in check.blocks())
+        return Document("Checks of the model", (Fact("Checks of", self.formula), Paragraph(self.conclusion), *parts))
 
 
 def check_model(fit: LinearMixedModel, *, by: Any = None, order: Any = None, rng: Seed = 1) -> ModelChecks:
@@ -155,19 +131,30 @@ def check_model(fit: LinearMixedModel, *, by: Any = None, order: Any = None, rng
     >>> print(ml.check_model(fit).conclusion)
     1 of 11 checks warns; 4 do not apply.
     """
-    return ModelChecks(
-        str(fit.formula),
-        (
-            check_convergence(fit),
-            check_singularity(fit),
-            check_collinearity(fit),
-            check_normality(fit),
-            check_normality(fit, "random"),
-            check_heteroscedasticity(fit, by),
-            check_outliers(fit),
-            check_autocorrelation(fit, order),
-            check_predictions(fit, rng=rng),
-            check_within_between(fit),
-            check_random_effects_correlation(fit),
-        ),
+    runs: dict[str, Callable[[], Check]] = {
+        "convergence": lambda: check_convergence(fit),
+        "singularity": lambda: check_singularity(fit),
+        "collinearity": lambda: check_collinearity(fit),
+        "normality of the residuals": lambda: check_normality(fit),
+        "normality of the random effects": lambda: check_normality(fit, "random"),
+        "heteroscedasticity": lambda: check_heteroscedasticity(fit, by),
+        "outliers": lambda: check_outliers(fit),
+        "autocorrelation": lambda: check_autocorrelation(fit, order),
+        "predictions": lambda: check_predictions(fit, rng=rng),
+        "slopes within and between clusters": lambda: check_within_between(fit),
+        "random effects and cluster means": lambda: check_random_effects_correlation(fit),
+    }
+    return ModelChecks(str(fit.formula), tuple(_applied(fit, name, run) for name, run in runs.items()))
+
+
+def _applied(fit: LinearMixedModel, name: str, run: Callable[[], Check]) -> Check:
+    """Run a check; one that is not worked out for a residual structure or related levels says so on the page."""
+    structured = fit._design.residual is not None or any(
+        term.factor.relation is not None for term in fit._design.random
     )
+    try:
+        return run()
+    except ControlError as error:
+        if not structured:
+            raise
+        return not_checked(name, str(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import textwrap
 from collections.abc import Mapping
@@ -11,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.reporting.cells import Number, number_cells
+from multilevel.reporting.forms import Document, Forms, Paragraph
 from multilevel.reporting.numbers import format_p_values, format_values
-from multilevel.reporting.tables import TEXT_WIDTH, Table, escape_latex, escape_markdown
+from multilevel.reporting.tables import TEXT_WIDTH, Table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from multilevel.reporting.forms import Block
 
 VERDICTS: Mapping[bool | None, str] = {True: "OK", False: "Warning", None: "Not checked"}
 
@@ -24,7 +27,7 @@ SHOWN = 12
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Check:
+class Check(Forms):
     """A check of a fit.
 
     Attributes
@@ -115,39 +118,14 @@ class Check:
 
     __repr__ = __str__
 
-    def _repr_html_(self) -> str:
-        """Return the HTML for a notebook."""
-        return self.to_html()
+    def _document(self) -> Document:
+        return Document(self.title, self.blocks())
 
-    def to_html(self) -> str:
-        """Return verdict, conclusion and table as HTML."""
-        from multilevel.reporting.markup import _STYLE
-
-        return (
-            f'<section class="multilevel-summary" aria-label="{html.escape(self.title)}">\n<style>\n{_STYLE}\n</style>\n'
-            f"{self.html_body()}\n</section>"
-        )
-
-    def html_body(self) -> str:
-        """Return the HTML without its frame and style."""
+    def blocks(self) -> tuple[Block, ...]:
+        """Return verdict, conclusion and table as parts of a document."""
         table = self._table()
-        head = f'<p class="title">{html.escape(self.title)}: {self.verdict}</p>\n<p>{html.escape(self.conclusion)}</p>'
-        return head if table is None else f"{head}\n{table.to_html()}"
-
-    def to_markdown(self) -> str:
-        """Return verdict, conclusion and table as Markdown."""
-        table = self._table()
-        head = f"**{escape_markdown(self.title)}: {self.verdict}**\n\n{escape_markdown(self.conclusion)}"
-        return head if table is None else f"{head}\n\n{table.to_markdown()}"
-
-    def to_latex(self) -> str:
-        """Return verdict, conclusion and table as LaTeX; it needs the booktabs package."""
-        table = self._table()
-        head = (
-            f"% requires \\usepackage{{booktabs}}\n\\noindent \\textbf{{{escape_latex(self.title)}: {self.verdict}}}\n\n"
-            f"\\noindent {latex_sentence(self.conclusion)}"
-        )
-        return head if table is None else f"{head}\n\n{table.to_latex()}"
+        head = (Paragraph(f"{self.title}: {self.verdict}", bold=True), Paragraph(self.conclusion))
+        return head if table is None else (*head, table)
 
 
 def not_checked(name: str, reason: str) -> Check:
@@ -155,11 +133,6 @@ def not_checked(name: str, reason: str) -> Check:
     import pandas as pd
 
     return Check(name, None, reason, {}, pd.DataFrame(), pd.DataFrame())
-
-
-def latex_sentence(text: str) -> str:
-    """Write a sentence so that LaTeX prints it, with the signs that its fonts lack as mathematics."""
-    return escape_latex(text).replace("−", "$-$").replace("±", r"$\pm$").replace("²", "$^2$")
 
 
 def wrapped(text: str) -> str:
@@ -188,7 +161,15 @@ def listed(names: list[str], limit: int = 5) -> str:
     return " and ".join(", ".join(names).rsplit(", ", 1))
 
 
-def _cells(values: Any, name: str) -> list[str]:
+def _cells(values: Any, name: str) -> list[str | Number]:
+    """Write a column; p-values and numbers that are no counts follow the style that is asked for."""
+    texts = _texts(values, name)
+    if values.dtype.kind != "f" or name.startswith("df"):
+        return [*texts]
+    return number_cells(values, texts, "p" if name.startswith("p_value") else "number")
+
+
+def _texts(values: Any, name: str) -> list[str]:
     if values.dtype.kind == "b":
         return ["yes" if value else "no" for value in values]
     if values.dtype.kind not in "if":
