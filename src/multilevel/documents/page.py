@@ -53,9 +53,9 @@ footer { max-width: 60rem; margin: 3rem auto 2rem; padding: 0 1.25rem; color: va
 }
 @media print {
   body { font-size: 10.5pt; }
-  nav { display: none; }
+  nav, details { display: none; }
   main, header, footer { max-width: none; padding: 0; }
-  h2 { break-after: avoid; } h3 { break-after: avoid; }
+  h2, h3, h2 + p { break-after: avoid; }
   figure, table, .check, .facts div { break-inside: avoid; }
   .scroll { overflow: visible; }
   pre { white-space: pre-wrap; }
