@@ -145,13 +145,12 @@ def render(
         (name,) = results
         return _labelled(found.to_frame(), name).to_csv(index=False).rstrip("\n")
     if form == "html":
-        from multilevel.documents.page import Section, page
+        from multilevel.documents.page import Section, page, scrolled
 
         sections = []
         for name, found in results.items():
             label = name.replace("_", " ").capitalize()
-            body = f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{found.to_html()}</div>'
-            sections.append(Section(label, body))
+            sections.append(Section(label, scrolled(found.to_html(), label)))
         return page(title, "", sections, f"Made by multilevel {__version__}.").rstrip("\n")
     if form == "markdown":
         return "\n\n".join(found.to_markdown() for found in results.values())
