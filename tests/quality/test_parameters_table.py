@@ -197,3 +197,11 @@ def test_forms_of_output():
     assert "Parameters of y ~ 0 + (x | g)" in str(
         ml.model_parameters(ml.lmer("y ~ 0 + (x | g)", frame("fixture", "zero_slope")))
     )
+
+
+def test_intervals_beside_a_residual_correlation_are_those_of_nlme():
+    """R: intervals(lme(Reaction ~ Days, sleepstudy, ~ 1 | Subject, corAR1(form = ~ Days | Subject)))."""
+    fit = ml.lmer("Reaction ~ Days + (1 | Subject)", ml.load_dataset("sleepstudy"), residual=ml.cor_ar1("Days"))
+    random = ml.model_parameters(fit).random[["conf_low", "estimate", "conf_high"]].to_numpy()
+    expected = [[18.49357, 31.71358, 54.38384], [29.19187, 37.63734, 48.52614]]
+    np.testing.assert_allclose(random, expected, rtol=1e-4)
