@@ -198,7 +198,9 @@ def plot_comparison(
     else:
         wide = data.pivot(index="rank", columns="model", values="estimate").reset_index()  # noqa: PD010 - one value for each pair
         wide.columns = ["rank", "from_value", "to_value"]
-        size = 2.4 if few else 1.2 if levels <= 500 else 0.2
+        size = 2.4 if few else 1.2 if levels <= 500 else 0.3
+        # Of many levels neither model may cover the other.
+        ink = {} if few else {"stroke": 0, "alpha": 0.8 if levels <= 500 else 0.4}
         picture = (
             p9.ggplot(data, p9.aes("estimate", "rank"))
             + p9.geom_vline(xintercept=0, linetype="dashed", color=GREY)
@@ -209,9 +211,9 @@ def plot_comparison(
                 alpha=0.6 if levels <= 500 else 0.2,
                 size=0.5,
             )
-            + p9.geom_point(p9.aes(color="model", shape="model"), size=size)
+            + p9.geom_point(p9.aes(color="model", shape="model"), size=size, **ink)
             + p9.scale_shape_manual(["o", "s"])
-            + p9.guides(color=p9.guide_legend(override_aes={"size": 3}))
+            + p9.guides(color=p9.guide_legend(override_aes={"size": 3, "alpha": 1}))
             + p9.labs(x="Conditional mode", subtitle="; ".join(titles[label] for label in labels), color="", shape="")
         )
         width = 7.0

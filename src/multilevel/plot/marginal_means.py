@@ -201,10 +201,14 @@ def plot_emmeans(means: MarginalMeans, terms: str | Sequence[str] | None = None)
     if panels > 1:
         titles = dict(zip(data["panel"].cat.categories, wrapped(data["panel"].cat.categories, 34), strict=True))
         picture += p9.facet_wrap("panel", ncol=columns, labeller=lambda label: titles[label])
+    beside = 0.0
     if not numeric:
         shown = levels[::-1] if lying else levels
         room = 34 if lying else max(6, int(60 / columns / max(len(levels), 1)))
-        picture += p9.scale_x_discrete(labels=wrapped(shown, room))
+        names_shown = wrapped(shown, room)
+        picture += p9.scale_x_discrete(labels=names_shown)
+        # The caption begins where the panel does, right of the names.
+        beside = 0.1 * max(len(line) for name in names_shown for line in name.split("\n")) if lying else 0.0
     elif data["x"].nunique() <= ACROSS:
         at = sorted(set(data["x"]))
         picture += p9.scale_x_continuous(breaks=at, labels=[f"{value:g}" for value in at], minor_breaks=[])
@@ -219,7 +223,7 @@ def plot_emmeans(means: MarginalMeans, terms: str | Sequence[str] | None = None)
         picture
         + p9.labs(
             x=axis, y=f"{_quantity(means)} with {percent(means.level)} interval", title=means.title,
-            caption=caption(*(f"{note}." for note in means.notes), width=width),
+            caption=caption(*(f"{note}." for note in means.notes), width=width - beside),
         )
         + theme(width, float(np.clip(height, 2.6, 14.0)))
     )  # fmt: skip
