@@ -202,7 +202,7 @@ def test_the_page_of_checks_says_what_to_look_for():
     assert any(text.startswith("Collinearity: ") for text in texts)
     assert {"(Intercept) by k_id", "x1_c by k_id"} <= set(texts)
     page = draw(ml.plot_checks(zero()))[1]
-    assert any("Not drawn." in text and "Linearity: The fixed effects predict the same" in text for text in page)
+    assert any("Not drawn. Linearity: All fitted values are equal" in text for text in page)
     assert len(draw(ml.plot_model(sleep(), "checks") & plotnine.theme_bw())[0]) == 7
 
 
