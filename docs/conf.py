@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+
+from sphinx.ext.napoleon import NumpyDocstring
 
 from multilevel import __version__
 
@@ -48,3 +51,19 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True  # the fields of a class once: in its own table, not again as members
 napoleon_preprocess_types = False
+
+
+# A property's docstring is a sentence: what stands before a colon in it is not a type.
+NumpyDocstring._consume_inline_attribute = lambda self: ("", self._dedent(self._consume_to_end()))
+
+
+def hide_private_signature(
+    _app: Any, what: str, _name: str, _object: Any, _options: Any, signature: str | None, returned: str | None
+) -> tuple[str, str | None] | None:
+    """Leave out how an object is made that users do not make themselves."""
+    return ("", returned) if what == "class" and signature and signature.startswith("(_") else None
+
+
+def setup(app: Any) -> None:
+    """Connect what changes how docstrings are shown."""
+    app.connect("autodoc-process-signature", hide_private_signature)
