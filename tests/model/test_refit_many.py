@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import multilevel as ml
+import multilevel.engine.refit
 import reference_cases as rc
 import small_models as sm
 from multilevel.engine.fit import fit_products
@@ -64,6 +66,34 @@ def test_variances_of_zero_are_exactly_zero():
     # From a fit on the boundary the way back is open.
     back = rc.fit("dyestuff2_reml").refit_many([fit.get_me("y")])
     assert back["Batch.(Intercept)"][0] == pytest.approx(fit.theta.iloc[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("reml", [True, False], ids=["reml", "ml"])
+@pytest.mark.parametrize(
+    "term", ["(1 | g)", "(x | g)", "(x || g)", "(1 | g) + (0 + x + z | g)", "homdiag(0 + x + z | g)"]
+)
+def test_fits_on_the_boundary_are_settled_in_the_kernel(term, reml, monkeypatch):
+    rng = np.random.default_rng(20)
+    g = np.repeat(np.arange(15), 8)
+    frame = pd.DataFrame({"g": g, "x": rng.normal(size=120), "z": rng.normal(size=120)})
+    # without variance between groups, with that of the intercepts alone, and with one that x and z have in common
+    common = rng.normal(size=(32, 15))[:, g] * (1.0 + 0.7 * frame["x"].to_numpy())
+    responses = 2.0 + rng.normal(size=(32, 120)) + np.array([0.0, 0.5, 0.0, 1.0] * 8)[:, None] * common
+    frame["y"] = responses[3]
+    fit = ml.lmer(f"y ~ x + {term}", frame, reml=reml)
+    singles = [fit.refit(response) for response in responses]
+
+    def never(*_arguments):
+        raise AssertionError("a row was left to the full treatment")
+
+    monkeypatch.setattr(multilevel.engine.refit, "fit_products_from", never)
+    found = fit.refit_many(responses, threads=1)
+    assert sum(single.is_singular for single in singles) >= 4
+    for row, single in enumerate(singles):
+        theta = found.loc[row, list(single.theta.index)].to_numpy(dtype=float)
+        assert found["criterion"][row] == pytest.approx(single._engine.criterion, abs=1e-7)
+        np.testing.assert_allclose(theta, single.theta, atol=2e-4)
+        np.testing.assert_array_equal(theta == 0.0, single.theta == 0.0)
 
 
 def test_responses_are_checked(sleep):

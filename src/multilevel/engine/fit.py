@@ -12,17 +12,12 @@ from multilevel.data.caller import warn_caller
 from multilevel.engine.control import LmerControl
 from multilevel.engine.factor import BlockedFactor
 from multilevel.engine.library_optimisers import minimise_by_library
-from multilevel.engine.newton import (
-    CURVATURE_TOLERANCE,
-    EXACT_HESSIAN_LIMIT,
-    Search,
-    expected_decrease,
-    minimise,
-)
+from multilevel.engine.newton import EXACT_HESSIAN_LIMIT, Search, expected_decrease, minimise
 from multilevel.engine.objective import Criterion, LocalModel, Objective
 from multilevel.engine.products import CrossProducts, cross_products_of
 from multilevel.engine.related_levels import relate_rows
 from multilevel.engine.residual_objective import ResidualObjective
+from multilevel.engine.single_factor import CURVATURE_TOLERANCE
 from multilevel.engine.solutions import chain_scores
 from multilevel.engine.start import starting_values
 from multilevel.engine.threads import linear_algebra_threads

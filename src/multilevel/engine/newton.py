@@ -13,18 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.objective import Criterion, LocalModel, Objective
-from multilevel.engine.single_factor import search_single_factor
+from multilevel.engine.single_factor import CURVATURE_TOLERANCE, SMALL_PIVOT, search_single_factor
 
 FloatArray = npt.NDArray[np.float64]
 
-SMALL_PIVOT = 2e-2
-"""A diagonal element of λ below this (in the engine's columns) is tried at exactly zero."""
-
 EXACT_HESSIAN_LIMIT = 400
 """With more dense random effects than this the exact Hessian is worked out only when it is asked for."""
-
-CURVATURE_TOLERANCE = 1e-8
-"""Eigenvalues of the Hessian above −this share of the largest count as not negative."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import EngineFit, fit_of_design, fit_products_from
-from multilevel.engine.newton import SMALL_PIVOT
 from multilevel.engine.parameters import Parameters
 from multilevel.engine.products import CrossProducts
-from multilevel.engine.single_factor import refit_single_factor
+from multilevel.engine.refit_kernels import refit_single_factor
+from multilevel.engine.single_factor import SMALL_PIVOT
 from multilevel.engine.start import SMALLEST
 from multilevel.engine.structures import lower_triangle
 from multilevel.formula.design import Design
@@ -84,8 +84,8 @@ def refit_all(
         phi, left = _refit_in_kernel(fit, design, responses, control, threads, result)
     for row in left:
         if kernel:
-            # The kernel's search ended close to zero: the full treatment has to settle what is exactly zero there.
-            start = phi[row] if result.converged[row] else fit.products.plan.parameters.lifted(phi[row], SMALLEST)
+            # The kernel found no end, or none that is a minimum: the full treatment starts from well inside.
+            start = fit.products.plan.parameters.lifted(phi[row], SMALLEST)
             products = _with_response(fit.products, design, responses[row])
             single = fit_products_from(products, fit.objective.reml, control, start)
         else:
@@ -186,6 +186,8 @@ def _refit_in_kernel(
     m, p = responses.shape[0], products.n_fixed
     phi, numbers, coefficients = np.empty((m, fit.model.phi.size)), np.empty((m, 6)), np.empty((m, p))
     none = np.empty(0)
+    # the element of λ that each parameter is
+    places = np.array([np.argwhere(derivative)[0] for derivative in objective.stacked_derivatives])
     own, fixed = block.columns, products.fixed
     # A design that was saved without its rows says so here.
     columns, codes = np.asarray(design.columns), np.asarray(block.factor.codes)
@@ -208,6 +210,8 @@ def _refit_in_kernel(
             products.values,
             products.dense,
             objective.stacked_derivatives,
+            parameters.pivots,
+            places,
             float(objective.residual_df),
             objective.reml,
             parameters.lifted(fit.model.phi, SMALLEST),
@@ -242,4 +246,4 @@ def _refit_in_kernel(
     result.theta[:] = _user_theta(parameters, phi)
     if result.std_error is not None and p:
         result.std_error[:] = result.sigma[:, None] * np.sqrt(_fixed_variances(fit, phi))
-    return phi, np.flatnonzero((np.abs(phi[:, parameters.pivots]).min(axis=1) < SMALL_PIVOT) | ~result.converged)
+    return phi, np.flatnonzero(~result.converged)

@@ -13,6 +13,12 @@ from multilevel.engine.elimination_kernels import eliminate
 from multilevel.engine.kernel import kernel
 from multilevel.engine.tangent_kernels import single_factor_sums
 
+SMALL_PIVOT = 2e-2
+"""A diagonal element of λ below this (in the engine's columns) is tried at exactly zero."""
+
+CURVATURE_TOLERANCE = 1e-8
+"""Eigenvalues of the Hessian above −this share of the largest count as not negative."""
+
 
 @kernel
 def lower_cholesky(matrix, n):
@@ -321,94 +327,3 @@ def search_single_factor(
         for a in range(m):
             trial[a] = phi[a] + step[a]
     return phi, evaluations, accepted, False
-
-
-@kernel
-def refit_single_factor(
-    layout,
-    columns,
-    codes,
-    left,
-    left_shift,
-    left_scale,
-    right,
-    right_shift,
-    right_scale,
-    centred,
-    weights,
-    offset,
-    diagonal,
-    values,
-    fixed,
-    dots,
-    df,
-    reml,
-    start,
-    tolerance,
-    max_evaluations,
-    responses,
-    first,
-    last,
-    phi_out,
-    numbers_out,
-    coefficients_out,
-):
-    """Fit the responses in rows `first` to `last`: only the products with the response are renewed.
-
-    `numbers_out` receives, for each, the criterion less its constant, r², the response's shift and scale, the evaluations and
-    whether the search converged; `coefficients_out` receives −β in the engine's columns.
-    """
-    n = columns.shape[0]
-    k = left.shape[0]
-    p = right.shape[0]
-    levels = layout.levels[0]
-    own = values.copy()
-    gram = fixed.copy()
-    tail = np.empty(0)
-    trace = np.empty(max_evaluations)
-    lam = np.empty((k, k))
-    dense = np.empty_like(fixed)
-    coefficients = np.ones(p + 1)
-    weighted = weights.shape[0] > 0
-    shifted = offset.shape[0] > 0
-    y = np.empty(n)
-    for response in range(first, last):
-        total = 0.0
-        weight = 0.0
-        for i in range(n):
-            y[i] = responses[response, i] - (offset[i] if shifted else 0.0)
-            w = weights[i] if weighted else 1.0
-            weight += w
-            total += w * (y[i] - y[0])
-        shift = y[0] + total / weight if centred else 0.0
-        square = 0.0
-        for i in range(n):
-            y[i] -= shift
-            square += (weights[i] if weighted else 1.0) * y[i] * y[i]
-        scale = np.sqrt(weight / square) if square > 0.0 else 1.0
-        for j in range(levels):
-            for a in range(k):
-                own[j * k * (p + 1) + a * (p + 1) + p] = 0.0
-        gram[p, :] = 0.0
-        for i in range(n):
-            value = y[i] * scale * (weights[i] if weighted else 1.0)
-            at = codes[i] * k * (p + 1) + p
-            for a in range(k):
-                own[at + a * (p + 1)] += (columns[i, left[a]] - left_shift[a]) * left_scale[a] * value
-            for c in range(p):
-                gram[p, c] += (columns[i, right[c]] - right_shift[c]) * right_scale[c] * value
-            gram[p, p] += value * y[i] * scale
-        phi, evaluations, _, converged = search_single_factor(
-            layout, diagonal, tail, own, gram, dots, df, reml, start, tolerance, max_evaluations, trace
-        )
-        criterion, rss = solve_single_factor(
-            layout, phi, diagonal, tail, own, gram, dots, df, reml, lam, dense, coefficients
-        )
-        phi_out[response] = phi
-        coefficients_out[response] = coefficients[:p]
-        numbers_out[response, 0] = criterion
-        numbers_out[response, 1] = rss
-        numbers_out[response, 2] = shift
-        numbers_out[response, 3] = scale
-        numbers_out[response, 4] = evaluations
-        numbers_out[response, 5] = 1.0 if converged else 0.0
