@@ -240,3 +240,49 @@ def test_names_of_statsmodels_mixed_models(sleep):
             ml.ControlError, match=f"{name} is for models with one grouping factor; this one has plate, sample"
         ):
             getattr(crossed, name)
+
+
+# ---- broom.mixed -------------------------------------------------------------------------------------------------------
+
+OWN_NAMES = {
+    "std.error": "std_error",
+    "p.value": "p_value",
+    "conf.low": "conf_low",
+    "conf.high": "conf_high",
+    "logLik": "loglik",
+    "AIC": "aic",
+    "BIC": "bic",
+    "REMLcrit": "reml_criterion",
+    "df.residual": "df_residual",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("tidy", lambda fit: fit.tidy(conf_int=True)),
+        ("kenward_roger", lambda fit: fit.tidy("fixed", conf_int=True, ddf="kenward-roger")),
+        ("variances", lambda fit: fit.tidy("ran_pars", scales="vcov")),
+        ("modes", lambda fit: fit.tidy("ran_vals", conf_int=True)),
+        ("coefficients", lambda fit: fit.tidy("ran_coefs")),
+        ("glance", lambda fit: fit.glance()),
+        ("augment", lambda fit: fit.augment()),
+        ("likelihood", lambda fit: fit.update(". ~ . - (Days | Subject) + (Days || Subject)", reml=False).tidy()),
+        (
+            "glance_likelihood",
+            lambda fit: fit.update(". ~ . - (Days | Subject) + (Days || Subject)", reml=False).glance(),
+        ),
+    ],
+)
+def test_every_column_of_broom_mixed(sleep, name, found):
+    own = found(sleep)
+    for column, values in rc.reference("broom_mixed")[name].items():
+        mine = own[OWN_NAMES.get(column, column)]
+        expected = pd.Series(values if isinstance(values, list) else [values])
+        if any(isinstance(value, str) for value in expected):
+            # R counts the terms of one grouping factor, Subject and Subject.1; here the factor keeps its name.
+            names = [str(value).removesuffix(".1") for value in expected.fillna("")]
+            assert mine.fillna("").astype(str).tolist() == names
+        else:
+            numbers = mine.to_numpy(dtype=float)
+            np.testing.assert_allclose(numbers, expected.to_numpy(dtype=float), rtol=1e-5, atol=1e-6, err_msg=column)
