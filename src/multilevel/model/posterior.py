@@ -151,7 +151,8 @@ def sim(fit: LinearMixedModel, n: int = 1000, *, rng: Seed = None) -> PosteriorD
     As R's ``arm::sim`` does for ``lmer`` (Gelman & Hill 2007): with flat priors on β and log σ, σ² is r²/χ² with n − p degrees of
     freedom, r² being the penalized residual sum of squares; given σ, (β, b) are normal about (β̂, b̂) with σ² times the inverse of
     the matrix of the mixed-model equations. θ is held at its estimate, so that these draws are somewhat too close together where
-    there are few levels. (arm 1.13 multiplies by Λᵀ in the place of Λ, so that its draws of correlated slopes have other variances.)
+    there are few levels. (arm 1.13 multiplies by Λᵀ in the place of Λ, so that its draws of correlated slopes have other
+    variances.)
 
     Examples
     --------
