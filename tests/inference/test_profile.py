@@ -97,3 +97,14 @@ def test_a_fixed_effect_held_is_an_offset(name):
 def test_an_unknown_parameter():
     with pytest.raises(ml.DataError, match="no parameter 'sd'"):
         ml.profile(rc.fit("dyestuff_ml"), ["sd"])
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_intervals_of_a_wide_profile_agree_with_roots(level):
+    # A profile traced to 0.999 has its points far apart.
+    fit = ml.lmer("Yield ~ 1 + (1 | Batch)", ml.load_dataset("Dyestuff"), reml=False)
+    read = ml.profile(fit, level=0.999).confint(level)
+    roots = fit.confint(level=level)
+    width = roots["conf_high"] - roots["conf_low"]
+    for end in ("conf_low", "conf_high"):
+        assert ((read[end] - roots[end]).abs() < 5e-4 * width).all()

@@ -21,6 +21,7 @@ from multilevel.engine.structures import NaturalElement, element_name
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.errors import ControlError, DataError
 from multilevel.inference.natural_parameters import NaturalDeviance, NaturalParameter
+from multilevel.inference.profile_curve import rising_points, zeta_curve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -250,22 +251,24 @@ class Profile:
         return pd.DataFrame(rows, columns=["parameter", "value", "zeta", *self.names])
 
     def confint(self, level: float = 0.95) -> pd.DataFrame:
-        """Return intervals by monotone interpolation of the value as a function of ζ.
+        """Return intervals: where the curve of ζ through the points reaches the quantiles of the normal distribution.
 
         An end that the profile does not reach is the bound of the parameter (0 or ±1), or NaN where it has none.
         """
         import pandas as pd
-        from scipy.interpolate import PchipInterpolator
         from scipy.special import ndtri
 
         z = float(ndtri(0.5 + level / 2))
         rows = []
         for name in self.profiled:
-            zeta = np.array([point.zeta for point in self.points[name]])
-            value = np.array([point.value for point in self.points[name]])
-            keep = np.concatenate([[True], np.diff(zeta) > 0])
-            curve = PchipInterpolator(zeta[keep], value[keep], extrapolate=False)
-            low, high = float(curve(-z)), float(curve(z))
+            value, zeta = rising_points(self.points[name])
+            # One point alone has no curve, and reaches nothing.
+            ends = (
+                [zeta_curve(value, zeta).solve(end, extrapolate=False) for end in (-z, z)]
+                if value.size > 1
+                else [[], []]
+            )
+            low, high = (float(end[0]) if len(end) else np.nan for end in ends)
             smallest, largest = self.bounds.get(name, (-np.inf, np.inf))
             if np.isnan(low) and np.isfinite(smallest):
                 low = smallest

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.errors import ControlError, DataError
+from multilevel.inference.profile_curve import rising_points, zeta_curve
 from multilevel.plot.style import BLUE, GREY, caption, percent, plotnine, theme, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
-    from scipy.interpolate import CubicSpline, PchipInterpolator
 
     from multilevel.inference.profile import Profile
 
@@ -38,22 +38,10 @@ def _chosen(profile: Profile, which: str | Sequence[str] | None) -> list[str]:
 
 def _points(profile: Profile, name: str) -> tuple[FloatArray, FloatArray]:
     """Return values and ζ of a profile, where ζ rises."""
-    points = profile.points[name]
-    value = np.array([point.value for point in points])
-    zeta = np.array([point.zeta for point in points])
-    keep = np.concatenate([[True], (np.diff(zeta) > 0) & (np.diff(value) > 0)])
-    if keep.sum() < 3:
+    value, zeta = rising_points(profile.points[name])
+    if value.size < 3:
         raise DataError(f"The profile of {name!r} has too few points to be drawn.")
-    return value[keep], zeta[keep]
-
-
-def _curve(value: FloatArray, zeta: FloatArray) -> CubicSpline | PchipInterpolator:
-    """Return ζ as a function of the value: the natural cubic spline, or where that falls somewhere the monotone one."""
-    from scipy.interpolate import CubicSpline, PchipInterpolator
-
-    spline = CubicSpline(value, zeta, bc_type="natural")
-    fine = np.linspace(value[0], value[-1], 10 * CURVE)
-    return spline if (spline(fine, 1) > 0).all() else PchipInterpolator(value, zeta)
+    return value, zeta
 
 
 def zeta_data(profile: Profile, which: str | Sequence[str] | None = None) -> pd.DataFrame:
@@ -74,14 +62,14 @@ def zeta_data(profile: Profile, which: str | Sequence[str] | None = None) -> pd.
 
     Notes
     -----
-    Between the points ζ is a natural cubic spline, as in lme4, or where that would fall a monotone one.
+    Between the points ζ is a cubic spline, as in lme4, or where that would fall a monotone one.
     """
     import pandas as pd
 
     parts = []
     for name in _chosen(profile, which):
         value, zeta = _points(profile, name)
-        curve = _curve(value, zeta)
+        curve = zeta_curve(value, zeta)
         x = np.linspace(value[0], value[-1], CURVE)
         z = np.asarray(curve(x))
         density = np.exp(-0.5 * z**2) / np.sqrt(2.0 * np.pi) * np.asarray(curve(x, 1))
@@ -106,7 +94,7 @@ def interval_data(
 
     rows = []
     for name in _chosen(profile, which):
-        curve = _curve(*_points(profile, name))
+        curve = zeta_curve(*_points(profile, name))
         for level in levels:
             if not 0.0 < level < 1.0:
                 raise ControlError(f"levels must lie between 0 and 1; one is {level!r}.")

@@ -1,0 +1,40 @@
+"""ζ of a profile between its points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline, PchipInterpolator
+
+    from multilevel.inference.profile import ProfilePoint
+
+FloatArray = npt.NDArray[np.float64]
+
+FINE = 2000
+"""Places at which a curve is seen to rise."""
+
+
+def rising_points(points: Sequence[ProfilePoint]) -> tuple[FloatArray, FloatArray]:
+    """Return values and ζ of a profile, where both rise."""
+    value = np.array([point.value for point in points])
+    zeta = np.array([point.zeta for point in points])
+    keep = np.concatenate([[True], (np.diff(zeta) > 0) & (np.diff(value) > 0)])
+    return value[keep], zeta[keep]
+
+
+def zeta_curve(value: FloatArray, zeta: FloatArray) -> CubicSpline | PchipInterpolator:
+    """Return ζ as a function of the value: the cubic spline through the points, or where that falls somewhere the monotone one.
+
+    The deviance is even in a standard deviation, so ζ is level at zero.
+    """
+    from scipy.interpolate import CubicSpline, PchipInterpolator
+
+    spline = CubicSpline(value, zeta, bc_type=((1, 0.0) if value[0] == 0.0 else "not-a-knot", "not-a-knot"))
+    # Not at the ends themselves, where it may be level.
+    rises = (spline(np.linspace(value[0], value[-1], FINE)[1:-1], 1) > 0).all()
+    return spline if rises else PchipInterpolator(value, zeta)
