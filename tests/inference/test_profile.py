@@ -108,3 +108,22 @@ def test_intervals_of_a_wide_profile_agree_with_roots(level):
     width = roots["conf_high"] - roots["conf_low"]
     for end in ("conf_low", "conf_high"):
         assert ((read[end] - roots[end]).abs() < 5e-4 * width).all()
+
+
+def test_parts_and_single_parameters_are_chosen_by_name():
+    fit = ml.lmer("Yield ~ 1 + (1 | Batch)", ml.load_dataset("Dyestuff"), reml=False)
+    assert ml.profile(fit, "random").profiled == ("sd_(Intercept)|Batch", "sigma")
+    assert ml.profile(fit, "fixed").profiled == ("(Intercept)",)
+    assert ml.profile(fit, "sigma").profiled == ("sigma",)
+    with pytest.raises(ml.DataError, match="There is no parameter 'theta' to profile"):
+        ml.profile(fit, "theta")
+
+
+def test_a_profile_prints_its_intervals():
+    lines = repr(
+        ml.profile(ml.lmer("Yield ~ 1 + (1 | Batch)", ml.load_dataset("Dyestuff"), reml=False), "sigma")
+    ).split("\n")
+    assert lines[0].startswith("Profile likelihood: ")
+    assert lines[1].split() == ["estimate", "conf_low", "conf_high"]
+    assert [round(float(cell), 1) for cell in lines[2].split()[1:]] == [49.5, 38.2, 67.7]
+    assert len(lines) == 3

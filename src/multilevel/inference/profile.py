@@ -216,7 +216,7 @@ def parameter_names(fit: LinearMixedModel, parameters: tuple[NaturalParameter, .
     return names
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Profile:
     """Profiles of the parameters of a model.
 
@@ -239,6 +239,13 @@ class Profile:
     estimates: FloatArray
     points: dict[str, tuple[ProfilePoint, ...]]
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return the estimates and the ends of 95 % intervals."""
+        count = sum(len(points) for points in self.points.values())
+        intervals = self.confint()
+        intervals.insert(0, "estimate", [self.estimates[self.names.index(name)] for name in self.profiled])
+        return f"Profile likelihood: {count} points\n{intervals.to_string()}"
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row for each refit: ``parameter``, ``value``, ``zeta``, and the estimate of every parameter there."""
@@ -278,7 +285,9 @@ class Profile:
         return pd.DataFrame(rows, index=list(self.profiled), columns=["conf_low", "conf_high"])
 
 
-def _tracers(fit: LinearMixedModel, which: Sequence[str] | None) -> tuple[list[str], FloatArray, dict[str, _Tracer]]:
+def _tracers(
+    fit: LinearMixedModel, which: str | Sequence[str] | None
+) -> tuple[list[str], FloatArray, dict[str, _Tracer]]:
     """Return all names, the maximum likelihood estimates, and a tracer for each parameter asked for."""
     if fit._design.residual is not None:
         raise ControlError(
@@ -288,10 +297,15 @@ def _tracers(fit: LinearMixedModel, which: Sequence[str] | None) -> tuple[list[s
     engine = ml._engine
     natural = NaturalDeviance.of(engine.objective)
     names = [*parameter_names(ml, natural.parameters), *ml.fixef.index]
-    wanted = names if which is None else list(which)
+    fixed = list(ml.fixef.index)
+    parts = {"random": [name for name in names if name not in fixed], "fixed": fixed}
+    wanted = names if which is None else parts.get(which, [which]) if isinstance(which, str) else list(which)
     for name in wanted:
         if name not in names:
-            raise DataError(f"There is no parameter {name!r} to profile; there are {', '.join(names)}.")
+            raise DataError(
+                f"There is no parameter {name!r} to profile; there are {', '.join(names)},"
+                " and 'random' and 'fixed' for all of a part."
+            )
     best = natural.values_of(engine.term_factors(), engine.sigma)
     smallest = engine.criterion
     products = engine.products
@@ -317,7 +331,7 @@ def _tracers(fit: LinearMixedModel, which: Sequence[str] | None) -> tuple[list[s
 
 def profile(
     fit: LinearMixedModel,
-    which: Sequence[str] | None = None,
+    which: str | Sequence[str] | None = None,
     *,
     level: float = 0.99,
     points: int = 8,
@@ -329,8 +343,9 @@ def profile(
     ----------
     fit : LinearMixedModel
         The fitted model; one by REML is refitted by maximum likelihood, as in R.
-    which : sequence of str, optional
-        Names of the parameters to profile, by default all: ``sd_…|group``, ``cor_…|group``, ``sigma`` and the fixed effects.
+    which : str or sequence of str, optional
+        Names of the parameters to profile, by default all: ``sd_…|group``, ``cor_…|group``, ``sigma`` and the fixed effects;
+        ``"random"`` or ``"fixed"`` for all of one part (R's ``"theta_"`` and ``"beta_"``).
     level : float
         The profile goes out to where an interval of this confidence level would end.
     points : int
@@ -408,15 +423,17 @@ def _walk(tracer: _Tracer, sign: float, furthest: float, points: int) -> list[Pr
     return found
 
 
-def profile_interval(fit: LinearMixedModel, which: Sequence[str] | None = None, *, level: float = 0.95) -> pd.DataFrame:
+def profile_interval(
+    fit: LinearMixedModel, which: str | Sequence[str] | None = None, *, level: float = 0.95
+) -> pd.DataFrame:
     """Return profile likelihood intervals, each end found as the root of |ζ| = normal quantile.
 
     Parameters
     ----------
     fit : LinearMixedModel
         The fitted model; one by REML is refitted by maximum likelihood, as in R.
-    which : sequence of str, optional
-        Names of the parameters, by default all.
+    which : str or sequence of str, optional
+        Names of the parameters, ``"random"`` or ``"fixed"``; by default all.
     level : float
         Confidence level.
 

@@ -22,7 +22,7 @@ class InferenceMethods(FitFacts):
 
     def profile(
         self,
-        which: Sequence[str] | None = None,
+        which: str | Sequence[str] | None = None,
         *,
         level: float = 0.99,
         points: int = 8,
