@@ -72,7 +72,8 @@ def test_the_frame_and_the_forms():
     assert any("weight one" in note for note in found.notes)
     assert any("offset" in note for note in found.notes)
     assert str(found) == repr(found)
-    assert "<caption>Variance decomposition</caption>" in found._repr_html_()
+    html = found._repr_html_()
+    assert ">Variance decomposition</caption>" in html
     assert "<li>" in found.to_html()
     assert found.to_markdown().count("\n- ") == 2
     assert r"\item" in found.to_latex()
