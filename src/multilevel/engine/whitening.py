@@ -62,6 +62,12 @@ class ResidualModel:
         """Number of parameters."""
         return self.n_ratios + (self.design.kind is not None)
 
+    @property
+    def stratum_shares(self) -> FloatArray:
+        """The share of the rows that each stratum has (one of all rows where there are no strata)."""
+        counts = np.bincount(self.design.stratum_codes, minlength=self.n_ratios + 1)
+        return np.asarray(counts / counts.sum(), dtype=np.float64)
+
     def start(self) -> FloatArray:
         """Return equal variances and a moderate correlation (none, where it can be negative)."""
         delta = np.zeros(self.n_delta)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.data.frames import Frame
+    from multilevel.engine.fit import EngineFit
     from multilevel.model.fitted import LinearMixedModel
 
 FloatArray = npt.NDArray[np.float64]
@@ -86,6 +87,17 @@ def residual_parameter_names(fit: LinearMixedModel) -> list[str]:
     if own is None:
         return []
     return [*(f"sd_ratio_{level}" for level in own.strata[1:]), *(["rho"] if own.kind is not None else [])]
+
+
+def mean_residual_variance(engine: EngineFit) -> float:
+    """Return the mean over the rows of the variance of their residuals, that of a prior weight of one.
+
+    This is σ² where residuals have one variance, correlated or not, and with strata σ²·Σₕ nₕκₕ²/n, κ the ratios to the first.
+    """
+    found = engine.residual
+    shares = np.ones(1) if found is None else found.model.stratum_shares
+    ratios = np.ones(1) if found is None else found.model.ratios(found.delta)
+    return engine.sigma**2 * float(shares @ ratios**2)
 
 
 def relative_deviations(fit: LinearMixedModel) -> FloatArray:

@@ -123,7 +123,8 @@ def icc(
     -----
     Agrees with R's ``performance::icc`` (Nakagawa, Johnson & Schielzeth 2017, J. R. Soc. Interface 14, 20170213),
     with random slopes by their mean variance (Johnson 2014), which gives the coefficients by group as well: performance has the
-    intercept's variance alone there. A singular fit gives numbers and a note, not NA.
+    intercept's variance alone there. A singular fit gives numbers and a note, not NA. Where residuals differ in variance or are
+    correlated, the residual variance is its mean over the rows (see `variance_decomposition`).
 
     Examples
     --------

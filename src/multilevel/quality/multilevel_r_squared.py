@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.errors import DataError
-from multilevel.model.residual_structure import refuse_structures
+from multilevel.errors import ControlError, DataError
+from multilevel.model.residual_structure import mean_residual_variance
 from multilevel.quality.null_model import SimpleVariances, reduced_variances
 from multilevel.quality.variance import fixed_predictor, variance_decomposition
 
@@ -33,6 +33,11 @@ def snijders_bosker(fit: LinearMixedModel) -> tuple[dict[str, float], tuple[str,
     τ² + σ²/n, with the harmonic mean of the clusters' sizes for n.
     """
     design = fit._design
+    if design.residual is not None and design.residual.kind is not None:
+        raise ControlError(
+            "Snijders and Bosker's R squared is for residuals that are independent within clusters; use method='nakagawa',"
+            " 'raudenbush-bryk' or 'rights-sterba' with cor_ar1 and cor_car1."
+        )
     notes = []
     if any(_slopes(fit)):
         full = reduced_variances(fit, fixed=True, slopes=False)
@@ -99,7 +104,6 @@ def rights_sterba(fit: LinearMixedModel) -> tuple[dict[str, tuple[float, float, 
     DataError
         The model has several grouping factors.
     """
-    refuse_structures(fit, "This R squared", related=False)
     design = fit._design
     factors = {term.factor.name: term.factor for term in design.random}
     if len(factors) > 1:
@@ -117,8 +121,9 @@ def rights_sterba(fit: LinearMixedModel) -> tuple[dict[str, tuple[float, float, 
         v1 += float((part.covariance * within).sum())
         v2 += float((part.covariance * between).sum())
         m += float(mean @ part.covariance @ mean)
-    total = f1 + f2 + v1 + v2 + m + fit.sigma**2
-    inside, outside = f1 + v1 + fit.sigma**2, f2 + v2 + m
+    residual = mean_residual_variance(fit._engine)
+    total = f1 + f2 + v1 + v2 + m + residual
+    inside, outside = f1 + v1 + residual, f2 + v2 + m
     nan = math.nan
 
     def row(of_total: float, of_within: float = nan, of_between: float = nan) -> tuple[float, float, float]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.fit import EngineFit, fit_products
-from multilevel.engine.products import cross_products_of
+from multilevel.engine.fit import EngineFit, fit_of_design
 from multilevel.formula.design import Design, RandomTerm
+from multilevel.model.residual_structure import mean_residual_variance
 from multilevel.quality.variance import mean_products
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def reduced_variances(fit: LinearMixedModel, *, fixed: bool, slopes: bool) -> Si
         Whether the random terms stay; otherwise each grouping factor has a random intercept.
     """
     design = reduced_design(fit._design, fixed=fixed, slopes=slopes)
-    engine = fit_products(cross_products_of(design), fit.reml, replace(fit._control, start=None))
+    engine = fit_of_design(design, fit.reml, replace(fit._control, start=None))
     return _variances(design, engine)
 
 
@@ -60,7 +60,7 @@ def _variances(design: Design, engine: EngineFit) -> SimpleVariances:
         term = design.random[t]
         share = variance * float(((factor @ factor.T) * mean_products(design, term.columns)).sum())
         found[term.factor.name] = found.get(term.factor.name, 0.0) + share
-    return SimpleVariances(found, variance)
+    return SimpleVariances(found, mean_residual_variance(engine))
 
 
 def reduced_design(design: Design, *, fixed: bool, slopes: bool) -> Design:

@@ -192,7 +192,8 @@ def model_performance(
     Notes
     -----
     Agrees with R's ``performance::model_performance``. R², ICC, RMSE and σ are always those of the fit as it is;
-    the RMSE is of the conditional residuals, without weights.
+    the RMSE is of the conditional residuals, without weights. Where residuals differ in variance or are correlated, R² and ICC
+    take the mean residual variance over the rows (see `variance_decomposition`), and σ is that of the first stratum.
 
     Examples
     --------

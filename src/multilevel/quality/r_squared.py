@@ -152,7 +152,7 @@ def r2(
         It is not a fitted model.
     ControlError
         The method is none of these, intervals are asked for where there are none, or Kenward and Roger's method is asked of a
-        fit by maximum likelihood.
+        fit by maximum likelihood; or Snijders and Bosker's, or Edwards', does not fit the residual structure of the model.
     DataError
         The method does not apply to the model: several grouping factors for Rights and Sterba, no predictors for Edwards.
 
@@ -160,7 +160,8 @@ def r2(
     -----
     The default agrees with R's ``performance::r2_nakagawa``, ``"raudenbush-bryk"`` with its ``by_group = TRUE``
     (random intercepts), ``"xu"`` with ``performance::r2_xu``, and ``"rights-sterba"`` with the formulas of R's r2mlm. A
-    singular fit gives numbers and a note, not NA.
+    singular fit gives numbers and a note, not NA. Where residuals differ in variance or are correlated, the residual variance is
+    its mean over the rows (see `variance_decomposition`).
 
     Examples
     --------

@@ -33,7 +33,7 @@ class ReplicateVariances:
     random
         Mean variance of each grouping factor's random effects, shape (m,), in the order of `VarianceDecomposition.by_group`.
     residual
-        σ², shape (m,).
+        Mean residual variance, shape (m,): σ², unless it differs between strata.
     note
         How many replicates there were.
     """
@@ -75,7 +75,15 @@ def replicate_variances(
         random[term.factor.name] = random.get(term.factor.name, 0.0) + share
     left_out = f", {found.n_not_converged} of which did not converge and are left out" if found.n_not_converged else ""
     note = f"{100 * level:g}% intervals ({interval}) from a parametric bootstrap with {found.n} replicates{left_out}."
-    return ReplicateVariances(fixed, random, variance, note)
+    residual = variance
+    structure = fit._engine.residual
+    if structure is not None and structure.model.n_ratios:
+        # The ratios and ρ are the last of the numbers.
+        first = numbers.shape[1] - structure.values.size
+        ratios = numbers[:, first : first + structure.model.n_ratios]
+        shares = structure.model.stratum_shares
+        residual = variance * (shares[0] + ratios**2 @ shares[1:])
+    return ReplicateVariances(fixed, random, residual, note)
 
 
 def interval_of(values: FloatArray, estimate: float, level: float, interval: str) -> tuple[float, float]:

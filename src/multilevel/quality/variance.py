@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from multilevel.engine.accumulate import total_products
 from multilevel.errors import DataTypeError
-from multilevel.model.residual_structure import refuse_structures
+from multilevel.model.residual_structure import mean_residual_variance
 from multilevel.quality.shown import Shown, decimal_cells
 from multilevel.reporting.cells import number_cells
 from multilevel.reporting.numbers import format_values
@@ -65,7 +65,8 @@ class VarianceDecomposition(Shown):
     terms : tuple of TermShare
         The random-effects terms, in the order of theta.
     residual : float
-        σ²; with prior weights, that of a row with weight one.
+        σ²; with prior weights, that of a row with weight one; where residual variances differ (`var_ident`), their mean over the
+        rows.
     """
 
     fixed: float
@@ -170,6 +171,10 @@ def variance_decomposition(fit: LinearMixedModel) -> VarianceDecomposition:
     out random slopes of columns that are not among the fixed effects, and those of a further term on the same factor, as in
     ``(x || g)``; here every column of every term counts.
 
+    With a residual structure the residual variance is the mean over the rows of the variances that their residuals have. A
+    correlation (``cor_ar1``, ``cor_car1``) leaves it σ², as insight has it for ``nlme::lme``; with ``var_ident`` it is
+    σ²·Σₕ nₕκₕ²/n, with nₕ rows and the ratio κₕ of each stratum, where insight takes the σ² of the first stratum alone.
+
     Examples
     --------
     >>> import multilevel as ml
@@ -184,20 +189,22 @@ def variance_decomposition(fit: LinearMixedModel) -> VarianceDecomposition:
     Total             3261.97 1.000
     """
     check_fit(fit, "variance_decomposition")
-    refuse_structures(fit, "The split of the variance (and with it ICC and R squared)", related=False)
     design = fit._design
     fixed = float(fixed_predictor(fit).var(ddof=1)) if design.n_fixed else 0.0
     terms = tuple(
         TermShare(term.label, term.factor.name, float((part.covariance * mean_products(design, term.columns)).sum()))
         for term, part in zip(fit._terms, fit.varcorr(), strict=True)
     )
-    return VarianceDecomposition(fixed, terms, fit.sigma**2, _variance_notes(fit))
+    return VarianceDecomposition(fixed, terms, mean_residual_variance(fit._engine), _variance_notes(fit))
 
 
 def _variance_notes(fit: LinearMixedModel) -> tuple[str, ...]:
     notes = []
     if fit._design.weights is not None:
         notes.append("The residual variance is that of a row with prior weight one.")
+    own = fit._design.residual
+    if own is not None and own.stratum_name is not None:
+        notes.append(f"The residual variance is the mean over the rows; it differs by {own.stratum_name}.")
     if fit._design.offset is not None:
         notes.append("The offset is known and counts neither as fixed effects nor as residual.")
     if fit.singular(PERFORMANCE_TOLERANCE):
