@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import warnings
-from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
@@ -9,33 +8,10 @@ from stored import check_expected
 
 import multilevel as ml
 import reference_cases as rc
+from html_reader import HTMLReader
 from multilevel.reporting.latex import escape_latex
 from multilevel.reporting.markup import code_markdown, escape_markdown
 from multilevel.reporting.tables import Table
-
-VOID = {"meta"}
-
-
-class Reader(HTMLParser):
-    """Checks that tags are closed in order, and keeps what a test wants to see."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.data = [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.data.append(data)
 
 
 @pytest.fixture
@@ -50,7 +26,7 @@ def test_html_is_well_formed_and_accessible():
     summary = rc.fit("scenario_4_model_5_reml").summary()
     text = summary._repr_html_()
     assert text == summary.to_html()
-    reader = Reader(text)
+    reader = HTMLReader(text)
     tags = [tag for tag, _ in reader.tags]
     assert tags.count("table") == tags.count("caption") == 4
     assert all("scope" in attrs for tag, attrs in reader.tags if tag == "th")
@@ -66,11 +42,11 @@ def test_every_row_has_as_many_cells_as_the_head():
             head, *rows = part.split("</table>")[0].split("<tr")[1:]
             spans = [
                 int(attrs.get("colspan", 1))
-                for tag, attrs in Reader(f"<tr{head.split('</thead>')[0]}").tags
+                for tag, attrs in HTMLReader(f"<tr{head.split('</thead>')[0]}").tags
                 if tag in ("th", "td")
             ]
             for row in rows:
-                cells = [tag for tag, _ in Reader(f"<tr{row.split('</tbody>')[0]}").tags if tag in ("th", "td")]
+                cells = [tag for tag, _ in HTMLReader(f"<tr{row.split('</tbody>')[0]}").tags if tag in ("th", "td")]
                 assert len(cells) == sum(spans)
 
 
@@ -79,11 +55,11 @@ def test_whole_page():
     assert text.startswith("<!doctype html>")
     assert "<title>Summary of Reaction ~ Days + (Days | Subject)</title>" in text
     assert '<meta name="color-scheme" content="light dark">' in text
-    Reader(text)
+    HTMLReader(text)
 
 
 def test_names_are_escaped(awkward):
-    reader = Reader(awkward.to_html())
+    reader = HTMLReader(awkward.to_html())
     assert "`a|b_<c>&`" in reader.data
     assert "c" not in [tag for tag, _ in reader.tags]
     assert r"a\|b\_\<c\>\&" in awkward.to_markdown()
