@@ -12,10 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import multilevel as ml
 import reference_cases as rc
+from multilevel.export.archive import ArchiveReader, ArchiveWriter
+from multilevel.export.stored_tables import frame_content, read_table
 
 FOLDER = Path(__file__).parent
 
@@ -338,6 +342,73 @@ def test_large_files(tmp_path):
     )
     with pytest.raises(ml.DataError, match="another size than it says"):
         ml.load(altered(tmp_path, arrays={"engine/beta.npy": huge}))
+
+
+def parquet(columns: dict[str, pa.Array], **options) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer, **options)
+    return buffer.getvalue()
+
+
+def test_tables_that_expand_are_refused_before_they_are_decoded(tmp_path):
+    machines = pd.read_parquet(rc.FOLDER / "machines.parquet")
+    n = len(machines)
+    zeros = pa.array(np.zeros(20_000_000, dtype=np.int8))
+    # a few bytes that are 20 million rows, and one long text that stands in every row
+    rows = parquet({"x": zeros})
+    text = parquet({"x": pa.array(["a" * 1_000_000] * n)})
+    code = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, dtype=np.int8)), pa.array(["a" * 1_000_000]))
+    wide = parquet({f"x{i}": pa.array(np.zeros(n)) for i in range(3000)})
+    for content, bound, words in (
+        (rows, 2**31, f"a table has 20000000 rows and the fit {n}"),
+        (text, 10_000_000, "give max_bytes= if you trust it"),
+        (wide, 1_500_000, "give max_bytes= if you trust it"),
+        (parquet({"x": pa.array([[1.0]] * n)}), 2**31, "lists or records"),
+        (parquet({"x": pa.array([{"a": 1.0}] * n)}), 2**31, "lists or records"),
+        (parquet({"x": pa.array(np.zeros(n))}, compression="zstd"), 2**31, "compressed in an unknown way"),
+    ):
+        path = altered(tmp_path, arrays={"rows/frame.parquet": content})
+        before = pa.default_memory_pool().max_memory()
+        with pytest.raises(ml.DataError, match=words):
+            ml.load(path, max_bytes=bound)
+        assert pa.default_memory_pool().max_memory() <= max(before, pa.total_allocated_bytes() + 4_000_000)
+    # A text that stays in a dictionary is not laid out, and there is room for the other where more is allowed.
+    for content in (text, parquet({"x": code})):
+        again = ml.load(altered(tmp_path, arrays={"rows/frame.parquet": content}), max_bytes=100_000_000)
+        assert set(again._data.frame["x"]) == {"a" * 1_000_000}
+
+
+def test_tables_of_many_rows_come_back_as_they_were(tmp_path):
+    rng = np.random.default_rng(3)
+    n = 150_000
+    frame = pd.DataFrame(
+        {
+            "a.b": rng.choice(["x", "y", None], n),
+            "kind": pd.Categorical(
+                rng.choice(["low", "mid", "high"], n), ["low", "mid", "high", "never"], ordered=True
+            ),
+            "bytes": pd.Series([b"1", b"23"] * (n // 2)),
+            "number": rng.normal(size=n),
+            "count": pd.array(rng.integers(0, 9, n), dtype="Int64"),
+            "day": pd.to_datetime("2024-01-01") + pd.to_timedelta(rng.integers(0, 90, n), unit="D"),
+        }
+    )
+    writer = ArchiveWriter()
+    writer.member("table", frame_content(frame))
+    writer.write(tmp_path / "table.zip", {})
+    reader = ArchiveReader(tmp_path / "table.zip", 100_000_000)
+    again = read_table("table", reader, n)
+    pd.testing.assert_frame_equal(again, frame)
+    with pytest.raises(ValueError, match=f"has {n} rows and the fit 10"):
+        read_table("table", reader, 10)
+    reader.close()
+
+
+def test_lists_are_not_saved(tmp_path):
+    frame = ml.load_dataset("sleepstudy").assign(note=[[1, 2]] * 180)
+    fit = ml.lmer("Reaction ~ Days + (1 | Subject)", frame)
+    with pytest.raises(ml.DataError, match="the column 'note' has lists or records for values"):
+        fit.save(tmp_path / "fit.mlm", data=True)
 
 
 def test_truncated_and_flipped_files(tmp_path):

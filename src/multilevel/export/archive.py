@@ -66,14 +66,22 @@ class ArchiveReader:
         if len(set(names)) != len(names):
             self._archive.close()
             raise ValueError("it holds a member twice")
-        size = sum(info.file_size for info in infos)
-        if size > max_bytes:
+        self._path, self._max_bytes, self._size = path, max_bytes, 0
+        try:
+            self.count(sum(info.file_size for info in infos))
+        except DataError:
             self._archive.close()
-            raise DataError(
-                f"The file {str(path)!r} holds {size / 1e9:.1f} GB once unpacked and at most {max_bytes / 1e9:.1f} GB are read;"
-                " give max_bytes= if you trust it."
-            )
+            raise
         self._names = frozenset(names)
+
+    def count(self, size: int) -> None:
+        """Add to the bytes that the file holds once unpacked, and refuse the file where they are too many."""
+        self._size += size
+        if self._size > self._max_bytes:
+            raise DataError(
+                f"The file {str(self._path)!r} holds {self._size / 1e9:.1f} GB or more once unpacked and at most"
+                f" {self._max_bytes / 1e9:.1f} GB are read; give max_bytes= if you trust it."
+            )
 
     def close(self) -> None:
         """Close the file."""
