@@ -104,6 +104,69 @@ def test_modes_of_relatives_without_rows():
         found.relatives("herd")
 
 
+FORMULAS = [
+    "y ~ x + (1 | animal)",
+    "y ~ x + (1 | animal) + (1 | herd)",
+    "y ~ x + (1 + x | animal) + (1 | herd)",
+    "y ~ x + (1 | animal) + (1 | pen) + (1 | herd)",
+]
+
+
+def penned():
+    # pens within herds: a chain of two beside the related levels
+    frame = animals()
+    pens = np.arange(len(frame)) % 3
+    y = frame["y"] + np.array([-1.0, 0.2, 1.1])[pens] * (1 + (frame["herd"] > "d"))
+    return frame.assign(pen=frame["herd"] + pd.Series(pens).astype(str), y=y)
+
+
+def joint_covariance(found):
+    """Return the covariance of the errors of all effects, random ones as in the columns of Z, then the fixed ones."""
+    X, Z, factor = (np.asarray(found.get_me(name).todense()) if hasattr(found.get_me(name), "todense") else
+                    np.asarray(found.get_me(name)) for name in ("X", "Z", "Lambda"))  # fmt: skip
+    prior = np.linalg.inv(factor @ factor.T)
+    whole = np.block([[Z.T @ Z + prior, Z.T @ X], [X.T @ Z, X.T @ X]])
+    return found.sigma**2 * np.linalg.inv(whole), np.hstack([Z, X])
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_errors_of_predictions_know_the_relationships(formula):
+    frame = penned()
+    found = ml.lmer(formula, frame, relationship={"animal": PEDIGREE})
+    assert not found.is_singular
+    covariance, columns = joint_covariance(found)
+    expected = np.sqrt(np.einsum("ia,ab,ib->i", columns, covariance, columns))
+    np.testing.assert_allclose(found.predict(se=True)["std_error"], expected, rtol=1e-8)
+    np.testing.assert_allclose(found.predict(frame.head(9), se=True)["std_error"], expected[:9], rtol=1e-8)
+    drawn = found.predict(frame.head(9), interval="confidence", method="simulation", n=20_000, rng=3)
+    np.testing.assert_allclose(drawn["std_error"], expected[:9], rtol=0.05)
+    # errors of the animals' coefficients: those of β + b
+    own = list(found.ranef()["animal"].index)
+    errors = found.coef_standard_errors()["animal"]["(Intercept)"]
+    width = len(found.ranef()["animal"].columns)
+    for at in (0, 7, len(own) - 1):
+        unit = np.zeros(len(covariance))
+        unit[[at * width, -2]] = 1.0
+        assert errors.iloc[at] == pytest.approx(np.sqrt(unit @ covariance @ unit), rel=1e-8)
+
+
+def test_drawn_effects_are_related():
+    found = ml.lmer(FORMULAS[2], penned(), relationship={"animal": PEDIGREE})
+    covariance, _ = joint_covariance(found)
+    draws = ml.sim(found, 40_000, rng=4).effects["animal"]
+    six = draws[:, :3].reshape(len(draws), -1)
+    np.testing.assert_allclose(np.cov(six.T), covariance[:6, :6], atol=0.03 * np.abs(covariance[:6, :6]).max())
+
+
+def test_new_levels_have_no_standard_error():
+    found = fit()
+    new = animals().head(2).assign(animal=["a01", "unknown"])
+    assert found.predict(new, allow_new_levels=True).notna().all()
+    for method in ("analytic", "simulation"):
+        with pytest.raises(ml.ControlError, match="not available for new levels of 'animal'"):
+            found.predict(new, allow_new_levels=True, se=True, method=method)
+
+
 def test_simulated_effects_are_related():
     found = ml.lmer("y ~ 1 + (1 | animal)", animals(), relationship={"animal": PEDIGREE})
     drawn = found.simulate(40_000, rng=2)
@@ -178,9 +241,8 @@ def test_what_is_refused(given, message):
 
 @pytest.mark.parametrize(
     "use",
-    [ml.hatvalues, ml.conditional_aic, lambda f: f.predict(se=True), lambda f: ml.sim(f, 3),
-     lambda f: f.simulate(1, newdata=animals())],
-)  # fmt: skip
+    [ml.hatvalues, ml.conditional_aic, lambda f: f.simulate(1, newdata=animals())],
+)
 def test_what_does_not_know_related_levels_says_so(use):
     with pytest.raises(ml.ControlError, match="related levels"):
         use(fit())

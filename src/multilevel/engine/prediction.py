@@ -16,7 +16,9 @@ from scipy.linalg.lapack import dtrtrs
 from multilevel.engine.dense_kernels import congruence, mirror_lower
 from multilevel.engine.factor import BlockedFactor, dense_inverse
 from multilevel.engine.fit import EngineFit
+from multilevel.engine.layout import product_shape
 from multilevel.engine.prediction_kernels import combination_variances, draw_chain
+from multilevel.engine.related_levels import relate_chain, related_covariance, related_draws
 from multilevel.engine.threads import linear_algebra_threads
 
 FloatArray = npt.NDArray[np.float64]
@@ -58,7 +60,18 @@ def dense_covariance(factor: BlockedFactor) -> FloatArray:
         else:
             result[:] = np.tril(inverse)
         mirror_lower(result)
+        result = related_covariance(factor.products.plan, result)
     return result
+
+
+def chain_values(factor: BlockedFactor) -> FloatArray:
+    """Return the chain's products with the dense columns after its elimination, with those of b where levels are related."""
+    products = factor.products
+    if all(block.factor.relation is None for block in products.plan.blocks):
+        return factor.values
+    values = factor.values.copy()
+    relate_chain(products.plan, product_shape(products.plan, products.n_fixed + 1), values, back=True)
+    return values
 
 
 def relative_variances(fit: EngineFit, x: FloatArray, effects: Sequence[EffectRows]) -> FloatArray:
@@ -78,7 +91,7 @@ def relative_variances(fit: EngineFit, x: FloatArray, effects: Sequence[EffectRo
         return np.asarray(np.einsum("ia,ab,ib->i", x, fit.unscaled_vcov, x, optimize=True))
     factor, products = fit.model.factor, fit.products
     plan = products.plan
-    covariance = dense_covariance(factor)
+    covariance, values = dense_covariance(factor), chain_values(factor)
     result = np.empty(n)
     to_user = products.fixed.to_user()
     offsets = plan.dense_offsets()
@@ -105,7 +118,7 @@ def relative_variances(fit: EngineFit, x: FloatArray, effects: Sequence[EffectRo
                 dense_z.append(z)
         order = np.lexsort(chain_codes.T) if plan.depth else np.arange(count)
         combination_variances(
-            products.layout, factor.chain_flat, factor.diagonal, factor.tail, factor.values, covariance, order,
+            products.layout, factor.chain_flat, factor.diagonal, factor.tail, values, covariance, order,
             chain_codes, chain_z, np.hstack(dense_at), np.hstack(dense_z), np.ascontiguousarray(x[rows] @ to_user),
             products.n_dense, result[rows],
         )  # fmt: skip
@@ -135,6 +148,7 @@ def draw_deviations(fit: EngineFit, rng: np.random.Generator, count: int) -> tup
         layout, factor.chain_flat, factor.diagonal, factor.tail, factor.values, dense,
         rng.standard_normal((q, count)), chain,
     )  # fmt: skip
+    dense = related_draws(plan, dense)
     fixed = dense[products.n_dense :].T @ products.fixed.to_user().T
     effects = []
     for term in plan.parameters.terms:

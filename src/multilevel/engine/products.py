@@ -23,7 +23,7 @@ from multilevel.engine.accumulate import (
 from multilevel.engine.columns import ColumnMoments, ColumnScaling, column_moments
 from multilevel.engine.layout import ChainLayout, LevelPattern, ProductShape, product_shape
 from multilevel.engine.plan import Block, Plan, make_plan
-from multilevel.engine.related_levels import relate_dense, relate_values
+from multilevel.engine.related_levels import relate_chain, relate_dense
 from multilevel.errors import ControlError, DataError
 from multilevel.formula.design import Design
 
@@ -206,10 +206,7 @@ def accumulate_products(
     diagonal, tail, values = _chain_products(plan, shape, columns, right, weights)
     if any(block.factor.relation is not None for block in plan.blocks):
         dense = relate_dense(plan, dense)
-        for i, pattern in enumerate(shape.patterns):
-            at = int(shape.layout.values_at[i])
-            own = values[at : at + plan.blocks[i].size * int(pattern.indptr[-1])]
-            relate_values(plan, plan.blocks[i].size, pattern, own)
+        relate_chain(plan, shape, values)
     return ProductNumbers(dense, diagonal, tail, values)
 
 

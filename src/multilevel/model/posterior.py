@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from multilevel.engine.prediction import draw_deviations
 from multilevel.errors import ControlError
-from multilevel.model.residual_structure import refuse_structures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +26,6 @@ def draw_parameters(
     """Return draws of σ (n), of β (n × p), and of the random effects of each term (n × levels × k)."""
     if not isinstance(n, int | np.integer) or n < 1:
         raise ControlError(f"The number of draws must be a whole number of at least 1; it is {n!r}.")
-    refuse_structures(fit, "Drawing parameters from their joint distribution", residual=False)
     engine = fit._engine
     df = fit.nobs - engine.beta.size
     rss = fit.sigma**2 * engine.objective.residual_df

@@ -13,7 +13,7 @@ from multilevel.errors import ControlError, DataError
 from multilevel.model.posterior import Seed, draw_parameters
 from multilevel.model.prediction_rows import PredictionRows, check_na_action, new_rows, row_numbers, training_rows
 from multilevel.model.random_selection import select_random
-from multilevel.model.residual_structure import new_deviations, refuse_structures, relative_deviations
+from multilevel.model.residual_structure import new_deviations, relative_deviations
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,8 +116,7 @@ def point_predictions(fit: LinearMixedModel, rows: PredictionRows) -> FloatArray
 
 def prediction_variances(fit: LinearMixedModel, rows: PredictionRows) -> FloatArray:
     """Return the variances of the predictions about Xβ + Zb: those of β̂ and b̂, and of the effects of new levels."""
-    if rows.effects:
-        refuse_structures(fit, "The standard error of a prediction with random effects", residual=False)
+    _refuse_new_relatives(fit, rows)
     result = fit.sigma**2 * relative_variances(fit._engine, rows.x, rows.effects)
     for part, new in zip(rows.effects, rows.new, strict=True):
         if new is not None:
@@ -125,6 +124,18 @@ def prediction_variances(fit: LinearMixedModel, rows: PredictionRows) -> FloatAr
             scaled = part.z[at] @ (fit.sigma * fit._engine.term_factors()[part.term])
             result[at] += (scaled * scaled).sum(axis=1)
     return result
+
+
+def _refuse_new_relatives(fit: LinearMixedModel, rows: PredictionRows) -> None:
+    """Refuse errors of predictions for levels that the fit does not know where levels are related."""
+    for part, new in zip(rows.effects, rows.new, strict=True):
+        factor = fit._terms[part.term].factor
+        if factor.relation is not None and new is not None and (new >= 0).any():
+            raise ControlError(
+                f"The standard error of a prediction is not available for new levels of {factor.name!r}, whose levels are related;"
+                f" leave out the rows with new levels, or predict for the population with re_formula='~0'"
+                f" (fit.relatives({factor.name!r}) gives the effects of levels of the matrix that have no rows)."
+            )
 
 
 def training_error_scale(fit: LinearMixedModel) -> FloatArray:
@@ -179,6 +190,7 @@ def _simulated(
     rng: Seed,
 ) -> dict[str, FloatArray]:
     """Return standard deviations and quantiles of draws from the joint distribution of the effects."""
+    _refuse_new_relatives(fit, rows)
     generator = np.random.default_rng(rng)
     sigma, beta, effects = draw_parameters(fit, n, generator)
     factors = fit._engine.term_factors()
