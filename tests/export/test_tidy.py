@@ -286,3 +286,32 @@ def test_every_column_of_broom_mixed(sleep, name, found):
         else:
             numbers = mine.to_numpy(dtype=float)
             np.testing.assert_allclose(numbers, expected.to_numpy(dtype=float), rtol=1e-5, atol=1e-6, err_msg=column)
+
+
+@pytest.mark.parametrize("structure", ["cs", "homcs", "ar1", "hetar1", "toep", "homtoep", "homdiag", "diag"])
+def test_parameters_of_structures_have_their_own_intervals(structure):
+    fit = ml.lmer(
+        f"score ~ Machine + {structure}(0 + Machine | Worker)",
+        pd.DataFrame(rc.reference("predict")["machines"]["data"]),
+    )
+    known = fit.confint("bootstrap", n=20, rng=1)
+    found = fit.tidy("ran_pars", conf_int=True, conf_method="bootstrap", n=20, rng=1).set_index("term")
+    bounds = found[["conf_low", "conf_high"]]
+    term = fit.varcorr().terms[0]
+    for name in known.index[: known.index.get_loc("sigma")]:
+        kind, rest = name.removesuffix("|Worker").split("_", 1)
+        if kind == "sd":
+            rows = [f"sd__{column}" for column in term.names] if rest == "all" else [f"sd__{rest}"]
+        else:
+            lag = {"lag1": [(0, 1), (1, 2)], "lag2": [(0, 2)], "all": [(0, 1), (0, 2), (1, 2)]}
+            if structure in ("ar1", "hetar1"):
+                rows = [f"cor__{term.names[a]}.{term.names[b]}" for a, b in lag["lag1"]]
+                low, high = known.loc[name]
+                square = bounds.loc[f"cor__{term.names[0]}.{term.names[2]}"]
+                smallest = 0.0 if low < 0 < high else min(low**2, high**2)
+                np.testing.assert_allclose(square, [smallest, max(low**2, high**2)], rtol=1e-12)
+            else:
+                rows = [f"cor__{term.names[a]}.{term.names[b]}" for a, b in lag.get(rest, lag["all"])]
+        for row in rows:
+            np.testing.assert_allclose(bounds.loc[row], known.loc[name], rtol=1e-12, err_msg=row)
+    np.testing.assert_allclose(bounds.loc["sd__Observation"], known.loc["sigma"], rtol=1e-12)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -143,28 +143,55 @@ def _fixed(
 
 def _parameters(fit: LinearMixedModel, scales: str, intervals: pd.DataFrame | None) -> dict[str, Any]:
     own, cross = SCALES[scales]
-    rows: list[tuple[str, str, float, str]] = []
+    rows: list[tuple[str, str, float]] = []
     for term in fit.varcorr():
         for c, name in enumerate(term.names):
             value = term.standard_deviations[c] if scales == "sdcor" else term.covariance[c, c]
-            rows.append((term.group, f"{own}__{name}", float(value), f"sd_{name}|{term.group}"))
+            rows.append((term.group, f"{own}__{name}", float(value)))
             if term.correlated:
                 matrix = term.correlation if scales == "sdcor" else term.covariance
                 for r in range(c + 1, len(term.names)):
-                    key = f"cor_{term.names[r]}.{name}|{term.group}"
-                    rows.append((term.group, f"{cross}__{name}.{term.names[r]}", float(matrix[r, c]), key))
+                    rows.append((term.group, f"{cross}__{name}.{term.names[r]}", float(matrix[r, c])))
     residual = fit.sigma if scales == "sdcor" else fit.sigma**2
-    rows.append(("Residual", f"{own}__Observation", residual, "sigma"))
-    groups, terms, values, keys = zip(*rows, strict=True)
+    rows.append(("Residual", f"{own}__Observation", residual))
+    groups, terms, values = zip(*rows, strict=True)
     part: dict[str, Any] = {"effect": ["ran_pars"] * len(rows), "group": groups, "term": terms, "estimate": values}
     if intervals is not None:
-        for name in ("conf_low", "conf_high"):
-            bounds = intervals[name].iloc[: len(rows)].to_numpy()
-            if scales == "vcov":
-                # A covariance is no function of one interval.
-                bounds = np.where([key.startswith("cor_") for key in keys], np.nan, np.asarray(bounds) ** 2)
-            part[name] = bounds
+        bounds = np.array(list(_random_bounds(fit, intervals)))
+        if scales == "vcov":
+            # A covariance is no function of one interval.
+            bounds = np.where(np.array([not name.startswith(own) for name in terms])[:, None], np.nan, bounds**2)
+        part |= {"conf_low": bounds[:, 0], "conf_high": bounds[:, 1]}
     return part
+
+
+def _random_bounds(fit: LinearMixedModel, intervals: pd.DataFrame) -> Iterator[tuple[float, float]]:
+    """Return the bounds of each standard deviation and correlation, down the columns of each term's lower triangle, then σ's.
+
+    A structure's parameter stands for several of them, and a correlation can be a power of it.
+    """
+    places = fit._engine.products.plan.parameters.terms
+    # in the order of variance_parameter_names; names of two terms of a factor can be alike
+    known = intervals[["conf_low", "conf_high"]].to_numpy(dtype=np.float64)
+    first = 0
+    for term, place in zip(fit.varcorr(), places, strict=True):
+        elements = place.structure.natural()
+        own = known[first : first + len(elements)]
+        first += len(elements)
+        for c in range(len(term.names)):
+            for r in range(c, len(term.names) if term.correlated else c + 1):
+                kind = "sd" if r == c else "cor"
+                powers = place.structure.monomial(r, c).items()
+                at, power = next((at, power) for at, power in powers if elements[at].kind == kind)
+                low, high = own[at]
+                yield _power_bounds(low, high, 1 if kind == "sd" else power)
+    yield tuple(known[first])
+
+
+def _power_bounds(low: float, high: float, power: int) -> tuple[float, float]:
+    """Return the bounds of x to a power where x lies between two bounds."""
+    ends = low**power, high**power
+    return 0.0 if power % 2 == 0 and low < 0.0 < high else min(ends), max(ends)
 
 
 def _modes(fit: LinearMixedModel) -> dict[str, Any]:
