@@ -164,6 +164,8 @@ def test_ranova_and_bootstrap():
         ("toep(0 + factor(time):x | subject)", "levels of one factor"),
         ("cs(time || subject)", "write '|'"),
         ("ou(0 + time | subject)", "not available"),
+        ("un(time | subject)", r"un\(\).* is us\(\) here; write 'us\(time \| subject\)'"),
+        ("corAR1(0 + time | subject)", r"write 'ar1\(0 \+ time \| subject\)'"),
         ("us(time | subject, hom = TRUE)", "does not know"),
         ("cs(time | subject, hom = 1)", "does not know"),
         ("(cs(1 | subject) | subject)", "cannot stand within"),
@@ -429,8 +431,6 @@ def test_reports_show_the_structure():
 
 def test_what_is_not_available_is_said():
     fit = residual_fit("series_ar1")
-    with pytest.raises(ml.ControlError, match="use method='wald'"):
-        fit.confint()
     with pytest.raises(ml.ControlError, match="residual structure"):
         fit.summary(ddf="kenward-roger")
     assert fit.confint("wald").loc["step"].notna().all()
@@ -441,6 +441,18 @@ def test_what_is_not_available_is_said():
     [
         ("arm", "made by var_ident"),
         ([1], "made by var_ident"),
+        ("corAR1(form = ~ step | subject)", r"cor_car1\(\), or .*: write cor_ar1\('step', within='subject'\)"),
+        ("corCAR1(0.5, form = ~ clock)", r"write cor_car1\('clock'\)"),
+        ("corAR1", r"write cor_ar1\('time', within='g'\)"),
+        ("ar1", r"write cor_ar1\('time', within='g'\)"),
+        (["varIdent(form = ~ 1 | arm * w)"], r"write var_ident\('arm:w'\)"),
+        ("corCompSymm(form = ~ 1 | subject)", "a random intercept"),
+        ("varPower()", r"varPower\(\) is not available"),
+        (lambda: ml.var_ident("~ 1 | arm"), r"write var_ident\('arm'\)"),
+        (lambda: ml.cor_ar1("~ step | subject/arm"), r"write cor_ar1\('step', within='subject:arm'\)"),
+        (lambda: ml.cor_ar1("~ 1 | subject"), r"write cor_ar1\(within='subject'\)"),
+        (lambda: ml.cor_car1("clock | subject"), r"write cor_car1\('clock', within='subject'\)"),
+        (lambda: ml.cor_ar1("step", within="arm/subject"), "write within='arm:subject'"),
         (lambda: [ml.var_ident("arm"), ml.var_ident("w")], "two structures of the variances"),
         (lambda: ml.var_ident("constant"), "only 1 level"),
         (lambda: ml.var_ident("arms"), "arms"),
@@ -455,6 +467,11 @@ def test_residual_structures_refused(residual, message):
     frame = data("series").assign(constant="k", row=lambda d: np.arange(len(d)))
     with pytest.raises(ml.MultilevelError, match=message):
         ml.lmer("y ~ step + (1 | subject)", frame, residual=residual() if callable(residual) else residual)
+
+
+def test_weights_are_no_residual_structure():
+    with pytest.raises(ml.DataTypeError, match=r"write var_ident\('arm'\) as residual"):
+        ml.lmer("y ~ step + (1 | subject)", data("series"), weights="varIdent(form = ~ 1 | arm)")
 
 
 @pytest.mark.parametrize("make", [ml.var_ident, ml.cor_ar1, ml.cor_car1])
@@ -502,7 +519,7 @@ def test_patterned_fits_are_judged_like_others():
 
 @pytest.mark.parametrize(
     "use",
-    [ml.icc, ml.r2, ml.cooks_distance, ml.rstandard, ml.hatvalues, ml.conditional_aic, lambda f: f.save("never.mlm"),
+    [ml.cooks_distance, ml.rstandard, ml.hatvalues, ml.conditional_aic, lambda f: f.save("never.mlm"),
      lambda f: f.simulate(1, newdata=data("series"))],
 )  # fmt: skip
 def test_what_does_not_know_residual_structures_says_so(use):

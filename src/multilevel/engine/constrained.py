@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.columns import ColumnScaling
-from multilevel.engine.products import CrossProducts
+from multilevel.engine.products import CrossProducts, EngineBasis, ProductNumbers
+from multilevel.engine.whitening import ResidualModel, WhitenedProducts
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -145,3 +146,55 @@ def constrain(products: CrossProducts, contrast: FloatArray) -> ConstrainedProdu
         basis,
         direction,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ConstrainedWhitened:
+    """Cross-products of whitened rows with the fixed effects restricted to ℓᵀβ = w, as a function of the residual parameters.
+
+    What `constrain` does to cross-products is linear in them, so it does the same to their derivatives.
+
+    Attributes
+    ----------
+    whitened
+        Those without the restriction.
+    contrast
+        ℓ, in the engine's columns.
+    value
+        w, in the engine's units.
+    """
+
+    whitened: WhitenedProducts
+    contrast: FloatArray
+    value: float
+
+    @property
+    def model(self) -> ResidualModel:
+        """The residual parameters."""
+        return self.whitened.model
+
+    @property
+    def basis(self) -> EngineBasis:
+        """The plan and the engine's columns."""
+        return self.whitened.basis
+
+    @property
+    def reference(self) -> CrossProducts:
+        """The cross-products at the starting values."""
+        return self._restricted(self.whitened.reference)
+
+    def at(self, delta: FloatArray) -> CrossProducts:
+        """Return the cross-products of the whitened rows."""
+        return self._restricted(self.whitened.at(delta))
+
+    def slopes(self, delta: FloatArray) -> list[ProductNumbers]:
+        """Return the derivatives of the cross-products with respect to each parameter."""
+        whole = self.whitened.at(delta)
+        found = []
+        for dots in self.whitened.slopes(delta):
+            own = self._restricted(replace(whole, **dots._asdict()))
+            found.append(ProductNumbers(own.dense, own.diagonal, own.tail, own.values))
+        return found
+
+    def _restricted(self, products: CrossProducts) -> CrossProducts:
+        return constrain(products, self.contrast).at(self.value)

@@ -231,9 +231,10 @@ def fit_of_design(design: Design, reml: bool, control: LmerControl) -> EngineFit
     """Minimise the criterion of a design and certify the result; warn where it cannot be certified."""
     if design.residual is None:
         return fit_products(cross_products_of(design), reml, control)
-    objective = ResidualObjective(WhitenedProducts(design), reml)
-    delta = objective.whitened.model.start()
-    products = objective.whitened.at(delta)
+    whitened = WhitenedProducts(design)
+    objective = ResidualObjective(whitened, reml)
+    delta = whitened.model.start()
+    products = whitened.at(delta)
     starts = [np.concatenate([start, delta]) for start in _starts(products, control)]
     with linear_algebra_threads(products.dense.shape[0], control.threads):
         search = _search(objective, starts, control)
@@ -245,7 +246,7 @@ def fit_of_design(design: Design, reml: bool, control: LmerControl) -> EngineFit
     m = phi.size
     joint = search.model
     model = LocalModel(phi, joint.value, joint.gradient[:m], joint.hessian[:m, :m], joint.exact, joint.factor)
-    residual = ResidualFit(objective.whitened, delta, objective.whitened.model.natural(delta))
+    residual = ResidualFit(whitened, delta, whitened.model.natural(delta))
     return replace(finish(inner, model, singular, convergence), residual=residual)
 
 

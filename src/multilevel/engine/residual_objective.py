@@ -9,6 +9,7 @@ parameters is that of the ordinary problem; its rows for δ are central differen
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,35 @@ from multilevel.engine.derivatives import sensitivity
 from multilevel.engine.factor import BlockedFactor
 from multilevel.engine.objective import LocalModel, Objective
 from multilevel.engine.parameters import Parameters
-from multilevel.engine.products import CrossProducts, ProductNumbers
-from multilevel.engine.whitening import WhitenedProducts, product_slope
+from multilevel.engine.products import CrossProducts, EngineBasis, ProductNumbers
+from multilevel.engine.whitening import ResidualModel, product_slope
 
 FloatArray = npt.NDArray[np.float64]
 
 STEP = 1e-3
 """Step of the differences; δ are logarithms of ratios and maps of a correlation, of order one."""
+
+
+class ProductsByResiduals(Protocol):
+    """Cross-products of whitened rows as a function of the residual parameters."""
+
+    @property
+    def model(self) -> ResidualModel:
+        """The residual parameters."""
+
+    @property
+    def basis(self) -> EngineBasis:
+        """The plan and the engine's columns."""
+
+    @property
+    def reference(self) -> CrossProducts:
+        """The cross-products at the starting values."""
+
+    def at(self, delta: FloatArray) -> CrossProducts:
+        """Return the cross-products."""
+
+    def slopes(self, delta: FloatArray) -> list[ProductNumbers]:
+        """Return their derivatives with respect to each parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +83,7 @@ class ResidualObjective:
         Whether the criterion is REML's.
     """
 
-    whitened: WhitenedProducts
+    whitened: ProductsByResiduals
     reml: bool
 
     @property

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from multilevel.engine.columns import ColumnScaling
 from multilevel.engine.layout import ProductShape, product_shape
@@ -90,7 +91,7 @@ class ResidualModel:
         if self.design.kind == "ar1":
             rho = float(np.tanh(z))
             return rho, 1.0 - rho**2
-        rho = float(1.0 / (1.0 + np.exp(-z)))
+        rho = float(expit(z))
         return rho, rho * (1.0 - rho)
 
     def natural(self, delta: FloatArray) -> FloatArray:

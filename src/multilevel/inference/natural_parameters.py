@@ -7,13 +7,14 @@ and 1/σ². The engine's derivatives with respect to Ψ carry over by the chain 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.derivatives import hessian_by_direction, sensitivity, single_factor_derivatives
-from multilevel.engine.factor import factorise
+from multilevel.engine.factor import BlockedFactor, factorise
 from multilevel.engine.objective import Objective
 from multilevel.engine.parameters import lower_factor
 from multilevel.engine.solutions import score_products
@@ -24,20 +25,20 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class NaturalParameter:
-    """One parameter: a standard deviation, a correlation or σ.
+    """One parameter: a standard deviation, a correlation, σ, or one of a residual structure.
 
     Attributes
     ----------
     kind
-        ``"sd"``, ``"cor"`` or ``"sigma"``.
+        ``"sd"``, ``"cor"``, ``"sigma"`` or ``"residual"``.
     term
-        Position of the term in the order of theta; −1 for σ.
+        Position of the term in the order of theta; −1 for σ and what follows it.
     row, column
         The term's columns concerned (equal for a standard deviation).
     label
         The name of what belongs to several columns (see `NaturalElement`).
-    low
-        The smallest value it can have.
+    low, high
+        The smallest and the largest value it can have.
     """
 
     kind: str
@@ -46,6 +47,34 @@ class NaturalParameter:
     column: int
     label: str = ""
     low: float = 0.0
+    high: float = np.inf
+
+
+def _same(value: float) -> float:
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class HeldScale:
+    """The scale on which a parameter is held along its profile.
+
+    Attributes
+    ----------
+    low, high
+        The bounds on this scale.
+    inside
+        From this scale to the parameter of the deviance.
+    outside
+        Back.
+    reported
+        From this scale to what users see.
+    """
+
+    low: float
+    high: float
+    inside: Callable[[float], float] = _same
+    outside: Callable[[float], float] = _same
+    reported: Callable[[float], float] = _same
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +97,10 @@ class NaturalDeviance:
         """List the parameters of a model."""
         found: list[NaturalParameter] = []
         for t, term in enumerate(objective.products.plan.parameters.terms):
-            found.extend(NaturalParameter(e.kind, t, e.row, e.column, e.label, e.low) for e in term.structure.natural())
+            found.extend(
+                NaturalParameter(e.kind, t, e.row, e.column, e.label, e.low, 1.0 if e.kind == "cor" else np.inf)
+                for e in term.structure.natural()
+            )
         found.append(NaturalParameter("sigma", -1, 0, 0))
         return cls(objective, tuple(found))
 
@@ -144,17 +176,28 @@ class NaturalDeviance:
             factors[term.block][inside, inside] = lower_factor(term.to_engine @ root)
         return factors
 
+    def reported(self, values: FloatArray) -> FloatArray:
+        """Return the parameters as users see them: as they are."""
+        return values
+
+    def scale(self, index: int) -> HeldScale:
+        """Return the scale on which a parameter is held: its own."""
+        return HeldScale(self.parameters[index].low, self.parameters[index].high)
+
+    def factorised(self, values: FloatArray) -> BlockedFactor:
+        """Factorise the problem at some values."""
+        return factorise(self.objective.products, self.objective.rows, self._engine_factors(values))
+
     def evaluate(
-        self, values: FloatArray, *, curvature: bool = True
+        self, values: FloatArray, *, curvature: bool = True, factor: BlockedFactor | None = None
     ) -> tuple[float, FloatArray, FloatArray, FloatArray]:
         """Return the deviance, its gradient, its Hessian, and the fixed effects (engine's columns) at some values.
 
-        Without `curvature` the Hessian is left out (an empty array) unless it comes for free.
+        Without `curvature` the Hessian is left out (an empty array) unless it comes for free. `factor` is what `factorised` gives.
         """
         objective, products = self.objective, self.objective.products
         plan = products.plan
-        factors = self._engine_factors(values)
-        factor = factorise(products, objective.rows, factors)
+        factor = self.factorised(values) if factor is None else factor
         # In the engine's units the response is scaled.
         sigma = float(values[-1]) * products.response_scale
         precision = 1.0 / sigma**2

@@ -8,19 +8,21 @@ variable, so an interval ends where |ζ| equals a normal quantile (Bates et al. 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.constrained import ConstrainedProducts, constrain
+from multilevel.engine.constrained import ConstrainedWhitened, constrain
 from multilevel.engine.newton import minimise
 from multilevel.engine.objective import Objective
+from multilevel.engine.residual_objective import ResidualObjective
 from multilevel.engine.structures import NaturalElement, element_name
 from multilevel.engine.threads import linear_algebra_threads
-from multilevel.errors import ControlError, DataError
+from multilevel.errors import DataError
 from multilevel.inference.natural_parameters import NaturalDeviance, NaturalParameter
+from multilevel.inference.natural_residuals import ResidualNaturalDeviance
 from multilevel.inference.profile_curve import rising_points, zeta_curve
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 _ToUser = Callable[[FloatArray], FloatArray]
 _Natural = Callable[[FloatArray, float], FloatArray]
+_Deviance = NaturalDeviance | ResidualNaturalDeviance
 
 ENOUGH = 1e-9
 """A refit ends when a further step would lower the deviance by less than this."""
@@ -50,7 +53,10 @@ class ProfilePoint:
 
 
 class _Tracer:
-    """Refits with one parameter held; remembers the last point to start the next one from."""
+    """Refits with one parameter held; remembers the last point to start the next one from.
+
+    Parameters of a residual structure are held on the scale on which they are not bounded.
+    """
 
     def __init__(self, estimate: float, step: float, low: float, high: float) -> None:
         self.estimate, self.step, self.low, self.high = estimate, step, low, high
@@ -63,23 +69,30 @@ class _Tracer:
         """Go back to the estimate."""
         raise NotImplementedError
 
+    def reported(self, value: float) -> float:
+        """Return a value as users see it."""
+        return value
+
 
 class _CovarianceTracer(_Tracer):
-    """Holds a standard deviation, a correlation or σ."""
+    """Holds a standard deviation, a correlation, σ or a residual parameter."""
 
-    def __init__(self, deviance: NaturalDeviance, best: FloatArray, smallest: float, index: int, beta: _ToUser) -> None:
+    def __init__(self, deviance: _Deviance, best: FloatArray, smallest: float, index: int, beta: _ToUser) -> None:
         self.deviance, self.best, self.smallest, self.index, self.beta = deviance, best, smallest, index, beta
         _, _, hessian, _ = deviance.evaluate(best)
         self.start_hessian = hessian
         self.scale = np.sqrt(2.0 / np.maximum(np.diag(hessian), 1e-12))
         kind = deviance.parameters[index].kind
-        size = float(best[index])
+        self.held = deviance.scale(index)
+        size = self.held.outside(float(best[index]))
         step = float(self.scale[index])
-        if kind == "cor":
+        if kind == "residual":
+            step = min(step, 0.25 * min(self.held.high - self.held.low, 1.0))
+        elif kind == "cor":
             step = min(step, 0.25)
         elif size > 0:
             step = min(step, 0.5 * size)
-        super().__init__(size, step, deviance.parameters[index].low, 1.0 if kind == "cor" else np.inf)
+        super().__init__(size, step, self.held.low, self.held.high)
         self.restart()
 
     def restart(self) -> None:
@@ -90,19 +103,24 @@ class _CovarianceTracer(_Tracer):
 
     def point(self, value: float) -> ProfilePoint:
         """Refit with the parameter held."""
+        inside = self.held.inside(value)
         start = self.current.copy()
         if self.before is not None and self.before[0] != self.current[self.index]:
             # The others move along a smooth curve: go on in the direction of the last two points.
-            share = (value - self.current[self.index]) / (self.current[self.index] - self.before[0])
+            share = (inside - self.current[self.index]) / (self.current[self.index] - self.before[0])
             guess = self.current + share * (self.current - self.before[1])
-            guess[self.index] = value
+            guess[self.index] = inside
             if abs(share) < 3.0 and self.deviance.feasible(guess):
                 start = guess
         self.before = (float(self.current[self.index]), self.current)
-        values, found, beta = self._minimise(start, value)
+        values, found, beta = self._minimise(start, inside)
         self.current = values
         zeta = np.sqrt(max(found - self.smallest, 0.0)) * np.sign(value - self.estimate)
-        return ProfilePoint(value, float(zeta), np.concatenate([values, self.beta(beta)]))
+        return ProfilePoint(value, float(zeta), np.concatenate([self.deviance.reported(values), self.beta(beta)]))
+
+    def reported(self, value: float) -> float:
+        """Return a value as users see it."""
+        return self.held.reported(value)
 
     def _minimise(self, start: FloatArray, value: float) -> tuple[FloatArray, float, FloatArray]:
         """Newton's method on the other parameters, standard deviations kept above zero and correlations feasible."""
@@ -117,7 +135,10 @@ class _CovarianceTracer(_Tracer):
             for i, parameter in enumerate(parameters):
                 if parameter.kind == "cor" and i != self.index:
                     values[i] = 0.9 * values[i] + 0.1 * possible[i]
-        nonnegative = np.array([p.kind == "sd" for p in parameters])
+        # Correlations of random effects are bounded by what is feasible, σ is never at its bound.
+        bounded = [p.kind in ("sd", "residual") for p in parameters]
+        lower = np.where(bounded, [p.low for p in parameters], -np.inf)
+        upper = np.where(bounded, [p.high for p in parameters], np.inf)
         found, gradient, fresh, beta = deviance.evaluate(values, curvature=False)
         # The Hessian changes little from one point to the next: it is renewed only when steps with the last one do not do.
         hessian = fresh if fresh.size else self.hessian
@@ -128,7 +149,7 @@ class _CovarianceTracer(_Tracer):
             free = np.ones(values.size, dtype=np.bool_)
             free[self.index] = False
             # A standard deviation of zero whose deviance would rise stays there.
-            free &= ~(nonnegative & (values <= 0.0) & (gradient >= 0.0))
+            free &= ~((values <= lower) & (gradient >= 0.0)) & ~((values >= upper) & (gradient <= 0.0))
             at = np.flatnonzero(free)
             if at.size == 0:
                 break
@@ -149,7 +170,7 @@ class _CovarianceTracer(_Tracer):
             last = decrease
             trial = values.copy()
             trial[at] += step * scale
-            trial[nonnegative] = np.maximum(trial[nonnegative], 0.0)
+            trial = np.clip(trial, lower, upper)
             trial[self.index] = value
             if deviance.feasible(trial):
                 new = deviance.evaluate(trial, curvature=False)
@@ -174,8 +195,8 @@ class _FixedTracer(_Tracer):
 
     def __init__(self, engine: EngineFit, smallest: float, index: int, error: float, natural: _Natural) -> None:
         products = engine.products
-        to_user = products.fixed.to_user() / products.response_scale
-        self.constraint: ConstrainedProducts = constrain(products, to_user[index])
+        self.contrast = (products.fixed.to_user() / products.response_scale)[index]
+        self.constraint = constrain(products, self.contrast)
         self.shift = products.response_shift if products.fixed.constant == index else 0.0
         self.engine, self.smallest, self.natural = engine, smallest, natural
         super().__init__(float(engine.beta[index]), error, -np.inf, np.inf)
@@ -183,23 +204,33 @@ class _FixedTracer(_Tracer):
 
     def restart(self) -> None:
         """Go back to the estimate."""
-        self.current = self.engine.model.phi
+        residual = self.engine.residual
+        self.current, self.delta = self.engine.model.phi, np.empty(0) if residual is None else residual.delta
 
     def point(self, value: float) -> ProfilePoint:
         """Refit with the fixed effect held."""
         engine = self.engine
         held = value - self.shift
-        objective = Objective(self.constraint.at(held), False)
-        start = objective.products.plan.parameters.lifted(self.current, 1e-2)
-        search = minimise(objective, start, ENOUGH, 1000, certify=False)
-        model = search.model
-        self.current = model.phi
+        start = engine.products.plan.parameters.lifted(self.current, 1e-2)
+        if engine.residual is None:
+            objective = Objective(self.constraint.at(held), False)
+            model = minimise(objective, start, ENOUGH, 1000, certify=False).model
+            self.current = model.phi
+        else:
+            joint = ResidualObjective(ConstrainedWhitened(engine.residual.products, self.contrast, held), False)
+            start = np.concatenate([start, self.delta])
+            model = minimise(joint, start, ENOUGH, 1000, certify=False).model
+            self.current, self.delta = joint.split(model.phi)
+            objective = joint.held(self.delta)
         zeta = np.sqrt(max(model.value - self.smallest, 0.0)) * np.sign(value - self.estimate)
         q, p = objective.products.n_dense, objective.products.n_fixed
         free = -model.factor.coefficients[q : q + p]
         beta = engine.products.user_fixed_effects(self.constraint.basis @ free + held * self.constraint.direction)
         sigma = float(np.sqrt(model.factor.rss / objective.residual_df)) / engine.products.response_scale
-        return ProfilePoint(value, float(zeta), np.concatenate([self.natural(model.phi, sigma), beta]))
+        natural = self.natural(self.current, sigma)
+        if engine.residual is not None:
+            natural = np.append(natural, engine.residual.model.natural(self.delta))
+        return ProfilePoint(value, float(zeta), np.concatenate([natural, beta]))
 
 
 def parameter_names(fit: LinearMixedModel, parameters: tuple[NaturalParameter, ...]) -> list[str]:
@@ -210,10 +241,12 @@ def parameter_names(fit: LinearMixedModel, parameters: tuple[NaturalParameter, .
         if parameter.kind == "sigma":
             names.append("sigma")
             continue
+        if parameter.kind == "residual":
+            continue
         term = terms[parameter.term]
         element = NaturalElement(parameter.kind, parameter.row, parameter.column, parameter.label)
         names.append(element_name(element, term.names, term.factor.name))
-    return names
+    return [*names, *fit.residual_parameters.index]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -223,7 +256,8 @@ class Profile:
     Attributes
     ----------
     names : tuple of str
-        All parameters: standard deviations and correlations of the random effects, ``sigma``, then the fixed effects.
+        All parameters: standard deviations and correlations of the random effects, ``sigma``, those of a residual structure, then
+        the fixed effects.
     profiled : tuple of str
         Those that were profiled.
     estimates : ndarray
@@ -273,7 +307,7 @@ class Profile:
             ends = (
                 [zeta_curve(value, zeta).solve(end, extrapolate=False) for end in (-z, z)]
                 if value.size > 1
-                else [[], []]
+                else [np.empty(0), np.empty(0)]
             )
             low, high = (float(end[0]) if len(end) else np.nan for end in ends)
             smallest, largest = self.bounds.get(name, (-np.inf, np.inf))
@@ -289,14 +323,13 @@ def _tracers(
     fit: LinearMixedModel, which: str | Sequence[str] | None
 ) -> tuple[list[str], FloatArray, dict[str, _Tracer]]:
     """Return all names, the maximum likelihood estimates, and a tracer for each parameter asked for."""
-    if fit._design.residual is not None:
-        raise ControlError(
-            "Profiles are not available for models with a residual structure; use method='wald' or method='bootstrap'."
-        )
     ml = fit if not fit.reml else fit.update(reml=False)
     engine = ml._engine
     natural = NaturalDeviance.of(engine.objective)
-    names = [*parameter_names(ml, natural.parameters), *ml.fixef.index]
+    deviance: _Deviance = natural
+    if engine.residual is not None:
+        deviance = ResidualNaturalDeviance.of(engine.residual.products)
+    names = [*parameter_names(ml, deviance.parameters), *ml.fixef.index]
     fixed = list(ml.fixef.index)
     parts = {"random": [name for name in names if name not in fixed], "fixed": fixed}
     wanted = names if which is None else parts.get(which, [which]) if isinstance(which, str) else list(which)
@@ -307,6 +340,8 @@ def _tracers(
                 " and 'random' and 'fixed' for all of a part."
             )
     best = natural.values_of(engine.term_factors(), engine.sigma)
+    if isinstance(deviance, ResidualNaturalDeviance) and engine.residual is not None:
+        best = np.concatenate([best, deviance.limited(engine.residual.delta)])
     smallest = engine.criterion
     products = engine.products
 
@@ -321,12 +356,13 @@ def _tracers(
     tracers: dict[str, _Tracer] = {}
     for name in wanted:
         at = names.index(name)
-        if at < len(natural.parameters):
-            tracers[name] = _CovarianceTracer(natural, best, smallest, at, products.user_fixed_effects)
+        if at < len(deviance.parameters):
+            tracers[name] = _CovarianceTracer(deviance, best, smallest, at, products.user_fixed_effects)
         else:
-            j = at - len(natural.parameters)
+            j = at - len(deviance.parameters)
             tracers[name] = _FixedTracer(engine, smallest, j, float(errors[j]), natural_of)
-    return names, np.concatenate([best, engine.beta]), tracers
+    estimates = [deviance.reported(best), engine.beta]
+    return names, np.concatenate(estimates), tracers
 
 
 def profile(
@@ -344,8 +380,9 @@ def profile(
     fit : LinearMixedModel
         The fitted model; one by REML is refitted by maximum likelihood, as in R.
     which : str or sequence of str, optional
-        Names of the parameters to profile, by default all: ``sd_…|group``, ``cor_…|group``, ``sigma`` and the fixed effects;
-        ``"random"`` or ``"fixed"`` for all of one part (R's ``"theta_"`` and ``"beta_"``).
+        Names of the parameters to profile, by default all: ``sd_…|group``, ``cor_…|group``, ``sigma``, ``sd_ratio_…`` and ``rho``
+        of a residual structure, and the fixed effects; ``"random"`` or ``"fixed"`` for all of one part (R's ``"theta_"`` and
+        ``"beta_"``).
     level : float
         The profile goes out to where an interval of this confidence level would end.
     points : int
@@ -379,8 +416,9 @@ def profile(
         for name, tracer in shown(tracers.items(), len(tracers), progress):
             centre = ProfilePoint(tracer.estimate, 0.0, estimates)
             sides = [_walk(tracer, sign, furthest, points) for sign in (-1.0, 1.0)]
-            found[name] = (*reversed(sides[0]), centre, *sides[1])
-    bounds = {name: (tracer.low, tracer.high) for name, tracer in tracers.items()}
+            held = (*reversed(sides[0]), centre, *sides[1])
+            found[name] = tuple(replace(point, value=tracer.reported(point.value)) for point in held)
+    bounds = {name: (tracer.reported(tracer.low), tracer.reported(tracer.high)) for name, tracer in tracers.items()}
     return Profile(tuple(names), tuple(tracers), estimates, found, bounds)
 
 
@@ -449,7 +487,7 @@ def profile_interval(
     z = float(ndtri(0.5 + level / 2))
     _, _, tracers = _tracers(fit, which)
     with linear_algebra_threads(fit._engine.products.dense.shape[0], None):
-        rows = [(_root(tracer, -1.0, z), _root(tracer, 1.0, z)) for tracer in tracers.values()]
+        rows = [[tracer.reported(_root(tracer, sign, z)) for sign in (-1.0, 1.0)] for tracer in tracers.values()]
     return pd.DataFrame(rows, index=list(tracers), columns=["conf_low", "conf_high"])
 
 
