@@ -13,6 +13,7 @@ from multilevel.data.factors import Factor, combine
 from multilevel.errors import DataError, DataTypeError
 from multilevel.formula.design import GroupingFactor, ResidualDesign
 from multilevel.formula.evaluate import Evaluator
+from multilevel.formula.nlme_spelling import combination, correlation_call, nlme_advice, strata_call
 from multilevel.formula.syntax import Binary, Node, Paren, parse_expression
 from multilevel.formula.values import Matrix, Variable
 
@@ -87,6 +88,8 @@ def var_ident(by: str) -> VarIdent:
     """
     if not isinstance(by, str):
         raise DataTypeError(f"var_ident() takes the name of a column, not {by!r}.")
+    if "~" in by:
+        raise DataTypeError(f"var_ident() takes the name of a column, not the formula {by!r}; write {strata_call(by)}.")
     return VarIdent(by)
 
 
@@ -152,6 +155,16 @@ def _correlation(kind: str, time: str | None, within: str | None) -> ResidualCor
     for name, value in (("time", time), ("within", within)):
         if value is not None and not isinstance(value, str):
             raise DataTypeError(f"cor_{kind}() takes the name of a column as {name}, not {value!r}.")
+    if time is not None and ("~" in time or "|" in time):
+        form = time if "~" in time else f"~{time}"
+        raise DataTypeError(
+            f"cor_{kind}() takes the name of a column as time, not the formula {time!r}; write"
+            f" {correlation_call(f'cor_{kind}', form)}."
+        )
+    if within is not None and "/" in within:
+        raise DataTypeError(
+            f"cor_{kind}() takes groups within={within!r} as a combination of factors; write within={combination(within)!r}."
+        )
     return ResidualCorrelation(kind, time, within)
 
 
@@ -162,13 +175,14 @@ def residual_parts(residual: Any) -> tuple[ResidualPart, ...]:
     parts = (residual,) if isinstance(residual, ResidualPart) else residual
     if isinstance(parts, str) or not isinstance(parts, Iterable):
         raise DataTypeError(
-            f"residual must be made by var_ident(), cor_ar1() or cor_car1(), or be a list of these, not {residual!r}."
+            f"residual must be made by var_ident(), cor_ar1() or cor_car1(), or be a list of these, not"
+            f" {residual!r}{_advice(residual)}."
         )
     found = tuple(parts)
     for part in found:
         if not isinstance(part, ResidualPart):
             raise DataTypeError(
-                f"residual has {part!r} in it; its parts are made by var_ident(), cor_ar1() or cor_car1()."
+                f"residual has {part!r} in it; its parts are made by var_ident(), cor_ar1() or cor_car1(){_advice(part)}."
             )
     for kind, what in ((VarIdent, "variances"), (ResidualCorrelation, "correlations")):
         if sum(isinstance(part, kind) for part in found) > 1:
@@ -176,6 +190,11 @@ def residual_parts(residual: Any) -> tuple[ResidualPart, ...]:
                 f"residual has two structures of the {what}; combine their factors, as in 'a:b', or leave one out."
             )
     return found
+
+
+def _advice(given: Any) -> str:
+    advice = nlme_advice(given) if isinstance(given, str) else ""
+    return f": {advice}" if advice else ""
 
 
 def residual_variables(parts: tuple[ResidualPart, ...], evaluator: Evaluator) -> dict[str, Variable]:

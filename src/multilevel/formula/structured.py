@@ -35,6 +35,15 @@ ORDERED = frozenset({"ar1", "hetar1", "toep", "homtoep"})
 ABSENT = frozenset({"ou", "exp", "gau", "mat", "rr", "propto", "equalto"})
 """Structures of glmmTMB that are not here."""
 
+ELSEWHERE = {
+    "un": "us", "csh": "cs", "arh1": "hetar1", "toeph": "toep", "vc": "diag",
+    "pdSymm": "us", "pdDiag": "diag", "pdIdent": "homdiag", "pdCompSymm": "homcs", "corAR1": "ar1", "corCompSymm": "homcs",
+}  # fmt: skip
+"""The structure here for names of SAS and of nlme."""
+
+CALLED = frozenset(STRUCTURES) | ABSENT | frozenset(ELSEWHERE)
+"""Functions whose first argument is read as a random-effects term."""
+
 
 class BarParts(NamedTuple):
     """What a random-effects term consists of."""
@@ -49,7 +58,7 @@ def bar_inside(node: Node) -> Binary | None:
     """Return the bar of a random-effects term in its parentheses or in the call of a structure; None of anything else."""
     if isinstance(node, Paren):
         inner = node.inner
-    elif isinstance(node, Call) and node.arguments and (node.function in STRUCTURES or node.function in ABSENT):
+    elif isinstance(node, Call) and node.arguments and node.function in CALLED:
         name, inner = node.arguments[0]
         if name is not None:
             return None
@@ -78,6 +87,12 @@ def _structure(node: Call) -> str:
         raise FormulaError(
             f"The covariance structure {node.function}() of {deparse(node)!r} is not available; there are"
             f" {', '.join(STRUCTURES)}."
+        )
+    if node.function in ELSEWHERE:
+        own = ELSEWHERE[node.function]
+        raise FormulaError(
+            f"The structure {node.function}() of the random-effects term {deparse(node)!r} is {own}() here; write"
+            f" {deparse(Call(own, node.arguments))!r}."
         )
     structure = STRUCTURES[node.function]
     for name, value in node.arguments[1:]:

@@ -17,6 +17,7 @@ from multilevel.formula.deparse import deparse
 from multilevel.formula.encoder import sum_offsets
 from multilevel.formula.evaluate import Evaluator
 from multilevel.formula.grammar import Formula
+from multilevel.formula.nlme_spelling import nlme_advice
 from multilevel.formula.residual import ResidualPart, residual_parts, residual_variables
 from multilevel.formula.syntax import Name, Node, names_in
 from multilevel.formula.values import Matrix, Variable
@@ -99,6 +100,10 @@ def evaluate_variables(
     found.residual_parts = residual_parts(residual)
     found.residual = residual_variables(found.residual_parts, evaluator)
     if weights is not None:
+        if isinstance(weights, str) and weights not in frame and (advice := nlme_advice(weights)):
+            raise DataTypeError(
+                f"weights are prior weights, not a residual structure such as {weights!r}: {advice} as residual."
+            )
         found.weights_name = weights if isinstance(weights, str) else "weights"
         found.weights = _row_values(frame, weights, "weights")
     offset_terms = formula.term_list.offsets
