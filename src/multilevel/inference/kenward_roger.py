@@ -1,6 +1,6 @@
 """Kenward and Roger's adjusted covariance of the fixed effects and their denominator degrees of freedom.
 
-Kenward & Roger (1997, Biometrics 53, 983–997), for covariance matrices that are linear in their parameters:
+Kenward & Roger (1997, Biometrics 53, 983–997). For covariance matrices that are linear in their parameters,
 V = σ²(γ₀I + Σᵣ γᵣ Z EᵣZᵀ), with Eᵣ the unit symmetric matrices of a term's covariance and γ₀ = 1. With Φ = (XᵀV⁻¹X)⁻¹,
 P = V⁻¹ − V⁻¹XΦXᵀV⁻¹ and N = ZᵀPZ, everything in the paper follows from four small sets of numbers, none of which needs a matrix of
 the size of the data:
@@ -9,6 +9,12 @@ the size of the data:
 
 The terms with the identity follow from V = I + ΣᵣγᵣZEᵣZᵀ (in units of σ²), PVP = P and XᵀP = 0. In particular the paper's
 Qᵣₛ − PᵣΦPₛ is Φ⁻¹MᵣₛΦ⁻¹.
+
+Where a structure is not linear in its parameters (cs, ar1, hetar1, toep), the Eᵣ are those of all elements of its Ψ, and first and
+second derivatives of the elements carry the numbers above to the parameters. Second derivatives of V enter Λ as −¼ΣWᵢⱼRᵢⱼ
+(Kenward & Roger 1997), and through the bias of the REML estimates of such parameters,
+E(σ̂ᵣ) − σᵣ = −¼ΣₛWᵣₛΣᵢⱼWᵢⱼtr(PV̇ₛPV̈ᵢⱼ) (Kenward & Roger 2009, Comput. Stat. Data Anal. 53, 2583–2595). Together they are what is left
+of V̈ when its part along the V̇ is taken off, so that the result does not depend on how a structure is parametrised.
 """
 
 from __future__ import annotations
@@ -21,8 +27,10 @@ import numpy.typing as npt
 from multilevel.engine.derivatives import hessian_by_direction, sensitivity, single_factor_derivatives
 from multilevel.engine.fit import EngineFit
 from multilevel.engine.solutions import fixed_scores, quadratic_products
+from multilevel.engine.structures import CovarianceStructure, unit_matrix
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.errors import ControlError
+from multilevel.inference.natural_parameters import monomial_derivatives
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -68,30 +76,76 @@ class KenwardRogerModel:
         return df / (expectation * (df - 2.0)), float(df)
 
 
-def _units(fit: EngineFit) -> tuple[list[int], list[FloatArray], FloatArray]:
-    """Return the block and Eᵣ of each covariance parameter, and γᵣ."""
-    parameters = fit.products.plan.parameters
+@dataclass(frozen=True, slots=True, eq=False)
+class _Elements:
+    """The matrices Eᵣ in which V is linear, and how their multiples depend on the covariance parameters.
+
+    Attributes
+    ----------
+    blocks, units
+        The block and Eᵣ of each, m of them.
+    values
+        γᵣ, shape (m,).
+    first, second
+        Derivatives of γ with respect to the parameters, shapes (m, n) and (m, n, n); the identity and zeros where these are γ.
+    """
+
+    blocks: list[int]
+    units: list[FloatArray]
+    values: FloatArray
+    first: FloatArray
+    second: FloatArray
+
+
+def _elements(fit: EngineFit) -> _Elements:
+    """Return the multiples of a linear structure; of others the elements of Ψ, products of standard deviations and correlations."""
     blocks: list[int] = []
     units: list[FloatArray] = []
     values: list[float] = []
-    for term in parameters.terms:
+    chains: list[tuple[FloatArray, FloatArray]] = []
+    for term in fit.products.plan.parameters.terms:
         psi = fit.model.factor.factors[term.block] @ fit.model.factor.factors[term.block].T
-        inside = slice(term.offset, term.offset + term.structure.size)
+        k = term.structure.size
+        inside = slice(term.offset, term.offset + k)
+        own = psi[inside, inside]
         found = term.structure.units()
         if found is None:
-            raise ControlError(
-                "Kenward and Roger's method needs a covariance matrix that is linear in its parameters, which that of a cs, ar1,"
-                " hetar1 or toep term is not; use ddf='satterthwaite', or a homogeneous structure such as homcs or homtoep."
-            )
-        for own in found:
+            places = [(row, column) for row in range(k) for column in range(row + 1)]
+            found = [unit_matrix(k, row, column) for row, column in places]
+            chains.append(_chain(term.structure, own, places))
+        else:
+            n = len(found)
+            chains.append((np.eye(n), np.zeros((n, n, n))))
+        for matrix in found:
             unit = np.zeros(psi.shape)
-            unit[inside, inside] = own
+            unit[inside, inside] = matrix
             # every element of a unit has the same multiple in Ψ
             at, to = np.argwhere(unit)[0]
             blocks.append(term.block)
             units.append(unit)
             values.append(float(psi[at, to]))
-    return blocks, units, np.array(values)
+    m, n = len(units), sum(first.shape[1] for first, _ in chains)
+    first, second = np.zeros((m, n)), np.zeros((m, n, n))
+    at = to = 0
+    for slope, bend in chains:
+        rows, columns = slice(at, at + slope.shape[0]), slice(to, to + slope.shape[1])
+        first[rows, columns], second[rows, columns, columns] = slope, bend
+        at, to = rows.stop, columns.stop
+    return _Elements(blocks, units, np.array(values), first, second)
+
+
+def _chain(
+    structure: CovarianceStructure, psi: FloatArray, places: list[tuple[int, int]]
+) -> tuple[FloatArray, FloatArray]:
+    """Return the derivatives of some elements of Ψ with respect to a structure's standard deviations and correlations."""
+    deviations = np.sqrt(np.diag(psi))
+    values = []
+    for element in structure.natural():
+        both = float(deviations[element.row] * deviations[element.column])
+        value = float(psi[element.row, element.column])
+        values.append(float(deviations[element.row]) if element.kind == "sd" else value / both if both > 0 else 0.0)
+    found = [monomial_derivatives(np.array(values), structure.monomial(row, column)) for row, column in places]
+    return np.array([slope for slope, _ in found]), np.array([bend for _, bend in found])
 
 
 def kenward_roger_model(fit: EngineFit) -> KenwardRogerModel:
@@ -107,7 +161,8 @@ def _kenward_roger_model(fit: EngineFit) -> KenwardRogerModel:
         )
     objective, factor, products = fit.objective, fit.model.factor, fit.products
     plan = products.plan
-    blocks, units, gamma = _units(fit)
+    elements = _elements(fit)
+    blocks, units, gamma = elements.blocks, elements.units, elements.values
     m, p, q = len(units), products.n_fixed, products.n_dense
 
     # t and T from the first and second derivatives of the restricted log-determinants along Eᵣ
@@ -124,7 +179,12 @@ def _kenward_roger_model(fit: EngineFit) -> KenwardRogerModel:
     information[:m, m] = information[m, :m] = t - information[:m, :m] @ gamma
     trace = products.nobs - p - float(gamma @ t)
     information[m, m] = trace - float(gamma @ information[:m, m])
-    w = np.asarray(2.0 * np.linalg.pinv(information, rcond=1e-12, hermitian=True), dtype=np.float64)
+    # by the chain rule from the elements to the parameters, the last of which is the residual variance
+    first = np.zeros((m + 1, elements.first.shape[1] + 1))
+    first[:m, :-1] = elements.first
+    first[m, -1] = 1.0
+    inverse = np.linalg.pinv(first.T @ information @ first, rcond=1e-12, hermitian=True)
+    w = np.asarray(2.0 * inverse, dtype=np.float64)
 
     # A and M from the vectors Eᵣ ZᵀV⁻¹XΦ
     chain, dense = fixed_scores(factor)
@@ -146,10 +206,15 @@ def _kenward_roger_model(fit: EngineFit) -> KenwardRogerModel:
     slopes[m] = phi - np.einsum("r,rij->ij", gamma, slopes[:m])
     # With the identity's rows and columns from XᵀP = 0, the sum over all parameters is one over the first m.
     lift = np.vstack([np.eye(m), -gamma])
-    total = np.einsum("rs,rsij->ij", lift.T @ w @ lift, inner)
+    total = np.einsum("rs,rsij->ij", lift.T @ first @ w @ first.T @ lift, inner)
+    # Σ WᵢⱼV̈ᵢⱼ, as multiples of the elements, less its part along the V̇
+    bend = np.zeros(m + 1)
+    bend[:m] = np.einsum("ij,rij->r", w[:-1, :-1], elements.second)
+    bend -= first @ (inverse @ (first.T @ (information @ bend)))
+    total -= 0.25 * np.einsum("r,rij->ij", bend, slopes)
     total = 0.5 * (total + total.T)
     variance = fit.sigma**2
     vcov = variance * (to_user @ phi @ to_user.T)
     adjusted = vcov + 2.0 * variance * (to_user @ total @ to_user.T)
-    carried = variance * np.einsum("ij,rjk,lk->ril", to_user, slopes, to_user)
+    carried = variance * np.einsum("ij,rjk,lk->ril", to_user, np.tensordot(first.T, slopes, axes=1), to_user)
     return KenwardRogerModel(vcov, adjusted, carried, w)

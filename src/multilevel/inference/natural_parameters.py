@@ -264,11 +264,11 @@ class NaturalDeviance:
             # a product of powers: its derivatives follow from those of the logarithm, written out to allow zeros
             powers = {begin[t] + at: power for at, power in terms[t].structure.monomial(r, c).items()}
             powers[m - 1] = -2
-            first[a], second[a] = _monomial(values, powers)
+            first[a], second[a] = monomial_derivatives(values, powers)
         return first, second
 
 
-def _monomial(values: FloatArray, powers: dict[int, int]) -> tuple[FloatArray, FloatArray]:
+def monomial_derivatives(values: FloatArray, powers: dict[int, int]) -> tuple[FloatArray, FloatArray]:
     """Return gradient and Hessian of Π valuesᵢ^powerᵢ."""
     m = values.size
     gradient, hessian = np.zeros(m), np.zeros((m, m))
