@@ -239,12 +239,102 @@ def test_damaged_relationships(tmp_path):
             ml.load(path)
 
 
-def test_residual_structures_are_not_saved(tmp_path):
-    fit = ml.lmer(
-        "Reaction ~ Days + (1 | Subject)", ml.load_dataset("sleepstudy"), residual=ml.cor_ar1("Days", within="Subject")
-    )
-    with pytest.raises(ml.ControlError, match="Saving to a file is not available for models with a residual structure"):
-        fit.save(tmp_path / "fit.mlm")
+# ---- residual structures -----------------------------------------------------------------------------------------------
+
+
+RESIDUALS = {
+    "variances": ml.var_ident("Days > 4"),
+    "ar1": ml.cor_ar1("Days", within="Subject"),
+    "car1": ml.cor_car1("Days"),
+    "both": [ml.var_ident("half"), ml.cor_ar1()],
+}
+
+
+def residual_fit(name: str) -> tuple[ml.LinearMixedModel, pd.DataFrame]:
+    frame = ml.load_dataset("sleepstudy").assign(half=lambda f: np.where(f["Days"] > 4, "late", "early"))
+    return ml.lmer("Reaction ~ Days + (1 | Subject)", frame, residual=RESIDUALS[name]), frame
+
+
+@pytest.mark.parametrize("data", [False, True])
+@pytest.mark.parametrize("name", RESIDUALS)
+def test_residual_structures(name, data, tmp_path):
+    fit, frame = residual_fit(name)
+    again = reload(fit, tmp_path, data=data)
+    assert json.loads(members(tmp_path / "fit.mlm")["manifest.json"])["version"] == 3
+    for loaded in (again, reload(again, tmp_path, data=data)):
+        assert repr(loaded) == repr(fit)
+        assert str(loaded.summary()) == str(fit.summary())
+        assert str(loaded.residual_structure) == str(fit.residual_structure)
+        pd.testing.assert_series_equal(loaded.residual_parameters, fit.residual_parameters)
+        assert str(ml.anova(loaded, type=3)) == str(ml.anova(fit, type=3))
+        np.testing.assert_array_equal(loaded.convergence.hessian, fit.convergence.hessian)
+        pd.testing.assert_frame_equal(loaded.confint("wald"), fit.confint("wald"))
+        pd.testing.assert_frame_equal(
+            loaded.predict(frame[:7], interval="prediction"), fit.predict(frame[:7], interval="prediction")
+        )
+        pd.testing.assert_frame_equal(loaded.ranef()["Subject"], fit.ranef()["Subject"])
+        if name == "variances":
+            np.testing.assert_array_equal(loaded.simulate(2, frame, rng=1), fit.simulate(2, frame, rng=1))
+    rows = {
+        "residuals": lambda f: f.residuals("pearson"),
+        "simulate": lambda f: f.simulate(2, rng=1),
+        "refit": lambda f: f.refit(f.get_me("y")[::-1]).theta,
+        "refit_many": lambda f: f.refit_many([f.get_me("y")[::-1]]),
+        "other criterion": lambda f: f.update(reml=False).theta,
+        "other model": lambda f: f.update(". ~ . - Days").theta,
+    }
+    for use in rows.values():
+        if data:
+            np.testing.assert_array_equal(use(again), use(fit))
+        else:
+            with pytest.raises(ml.DataError, match=r"rows|holds no data frame"):
+                use(again)
+
+
+def test_profiles_of_residual_structures_need_the_rows(tmp_path):
+    again = reload(residual_fit("ar1")[0], tmp_path)
+    with pytest.raises(ml.DataError, match="needs the rows of the data, and they were not saved with the fit"):
+        _ = again._engine.residual.products.at(np.zeros(1))
+
+
+def test_damaged_residual_structures(tmp_path):
+    residual_fit("both")[0].save(tmp_path / "fit.mlm", data=True)
+    content = members(tmp_path / "fit.mlm")
+    stored = json.loads(content["manifest.json"])
+    arrays = [name for name in content if name.startswith("residual/")] + [
+        f"rows/{name}.npy" for name in ("stratum_codes", "sequence", "previous", "gap")
+    ]
+    assert len(arrays) == 10
+    rng = np.random.default_rng(1)
+    for name in arrays:
+        array = np.load(io.BytesIO(content[name]))
+        longer = np.concatenate([array, array[:1]])
+        far = array.copy()
+        far.flat[rng.integers(array.size)] = np.nan if array.dtype.kind == "f" else 10**6
+        low = array.copy()
+        low.flat[rng.integers(array.size)] = -np.inf if array.dtype.kind == "f" else -2
+        for wrong in (longer, far, low):
+            with pytest.raises(ml.DataError, match="damaged or no saved fit"):
+                ml.load(write(tmp_path / "wrong.mlm", {**content, name: npy(wrong)}))
+    order = np.load(io.BytesIO(content["rows/sequence.npy"]))
+    for wrong in (order[::-1].copy(), np.zeros_like(order)):
+        with pytest.raises(ml.DataError, match="the order of the rows is damaged"):
+            ml.load(write(tmp_path / "wrong.mlm", {**content, "rows/sequence.npy": npy(wrong)}))
+    delta = np.load(io.BytesIO(content["residual/delta.npy"]))
+    for wrong, words in ((delta + 0.1, "do not fit together"), (delta + 1000.0, "out of range")):
+        with pytest.raises(ml.DataError, match=words):
+            ml.load(write(tmp_path / "wrong.mlm", {**content, "residual/delta.npy": npy(wrong)}))
+    for change in (
+        {"kind": "other"},
+        {"strata": ["a", "a"]},
+        {"strata": []},
+        {"by": 3},
+        {"rows": None},
+        {"within": [1]},
+    ):
+        changed = {**stored, "residual": {**stored["residual"], **change}}
+        with pytest.raises(ml.DataError, match="residual structure is"):
+            ml.load(write(tmp_path / "wrong.mlm", {**content, "manifest.json": json.dumps(changed).encode()}))
 
 
 # ---- earlier versions --------------------------------------------------------------------------------------------------
@@ -266,7 +356,7 @@ def test_files_of_earlier_versions(name):
 
 
 def test_later_versions_are_refused(tmp_path):
-    path = altered(tmp_path, manifest={"version": 3, "library": "9.9"})
+    path = altered(tmp_path, manifest={"version": 4, "library": "9.9"})
     with pytest.raises(ml.DataError, match=r"written by multilevel 9\.9 in a format that this version .* cannot read"):
         ml.load(path)
 

@@ -33,18 +33,25 @@ from multilevel.export.stored_relations import (
     store_relation,
     store_relationships,
 )
+from multilevel.export.stored_residuals import (
+    restore_residual_design,
+    restore_residual_parts,
+    store_residual,
+    store_residual_parts,
+    with_residual,
+)
 from multilevel.export.stored_rows import restore_rows, store_rows
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
 from multilevel.formula.grammar import parse_formula
 from multilevel.model.fit_facts import StoredFacts
-from multilevel.model.residual_structure import refuse_structures
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
 
 FORMAT = "multilevel fit"
-VERSION = 2
-"""Raised when a file can no longer be read by what reads those of the version before. Version 2 has related levels."""
+VERSION = 3
+"""Raised when a file can no longer be read by what reads those of the version before. Version 2 has related levels, version 3
+residual structures."""
 
 DAMAGE = (
     KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RuntimeError, EOFError, MemoryError,
@@ -84,7 +91,6 @@ def save(fit: LinearMixedModel, path: str | PathLike[str], *, data: bool = False
     >>> str(again.summary()) == str(fit.summary())
     True
     """
-    refuse_structures(fit, "Saving to a file", related=False)
     design = fit._design
     rowless = isinstance(design.columns, RowsNotSaved)
     if data and rowless:
@@ -97,16 +103,20 @@ def save(fit: LinearMixedModel, path: str | PathLike[str], *, data: bool = False
     place = {factor.name: i for i, factor in enumerate(factors)}
     given = dict(getattr(fit._data, "arguments", {}))
     related = store_relationships(given.pop("relationship", None), writer)
+    residual_argument = store_residual_parts(given.pop("residual", None))
+    # A version that knows nothing of a structure must not read what has it as independent.
+    version = 2 if any(factor.relation is not None for factor in factors) else 1
     manifest: dict[str, Any] = {
         "format": FORMAT,
-        # A version that knows nothing of related levels must not read them as independent ones.
-        "version": VERSION if any(factor.relation is not None for factor in factors) else 1,
+        "version": version if design.residual is None else VERSION,
         "library": __version__,
         "formula": str(design.formula),
         "reml": fit.reml,
         "control": store_control(fit._control),
         "arguments": {name: store_argument(value, data) for name, value in given.items()},
         "relationships": related,
+        "residual_argument": residual_argument,
+        "residual": store_residual(fit, writer, data),
         "design": {
             "n_fixed": design.n_fixed,
             "n_columns": int(design.columns.shape[1]),
@@ -211,7 +221,7 @@ def _damaged(path: Path, error: BaseException) -> str:
 def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedModel:
     from multilevel.model.fitted import LinearMixedModel
 
-    require(manifest["version"] in (1, VERSION), "its version is unknown")
+    require(manifest["version"] in range(1, VERSION + 1), "its version is unknown")
     stored, rows = manifest["design"], manifest["rows"]
     engine_part = manifest["engine"]
     nobs, n_columns, p = int(engine_part["nobs"]), int(stored["n_columns"]), int(stored["n_fixed"])
@@ -257,11 +267,15 @@ def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedMode
         na_action=str(stored["na_action"]),
         row_labels=None,
         encoder=None if manifest["encoder"] is None else restore_encoder(manifest["encoder"], levels, reader),
+        residual=restore_residual_design(manifest.get("residual"), reader, nobs),
     )
     require(len(design.fixed_names) == len(design.fixed_assign) == p, "the names of the fixed effects are incomplete")
     frame = None
     if rows is not None:
         design, frame = restore_rows(design, rows, reader)
+    if design.residual is not None:
+        require((manifest["residual"]["rows"] is None) == (rows is None), "the residual structure is incomplete")
+        engine = with_residual(engine, design, manifest["residual"], reader)
     stored_facts = None
     if rows is None:
         quantiles = reader.array(manifest["quantiles"], "f", 1)
@@ -281,6 +295,7 @@ def _source(manifest: dict[str, Any], reader: ArchiveReader, frame: Any) -> Any:
     from multilevel.model.lmer import FitSource
 
     arguments = {str(name): restore_argument(value) for name, value in manifest["arguments"].items()}
+    arguments["residual"] = restore_residual_parts(manifest.get("residual_argument", []))
     arguments["relationship"] = restore_relationships(manifest.get("relationships", []), reader)
     return FitSource(frame, MappingProxyType(arguments))
 

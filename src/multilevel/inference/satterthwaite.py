@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from multilevel.engine.fit import EngineFit, fixed_covariance
 from multilevel.engine.objective import Objective
+from multilevel.engine.rowless_whitening import RowlessWhitening
 from multilevel.engine.solutions import chain_scores, dense_scores, fixed_scores
 from multilevel.engine.threads import linear_algebra_threads
 
@@ -82,7 +83,7 @@ def _satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:
         derivatives[a] = variance * (to_user @ inner @ to_user.T)
         slopes[a] = -float((g @ d * g).sum())
     for a in range(n_delta):
-        derivatives[m + a], slopes[m + a] = _residual_slopes(fit, a)
+        derivatives[m + a], slopes[m + a] = residual_slopes(fit, a)
     derivatives[total] = vcov
     # The profiled Hessian, with σ² put back as a parameter of its own.
     df = objective.residual_df
@@ -95,9 +96,11 @@ def _satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:
     return SatterthwaiteModel(vcov, derivatives, covariance)
 
 
-def _residual_slopes(fit: EngineFit, parameter: int) -> tuple[FloatArray, float]:
+def residual_slopes(fit: EngineFit, parameter: int) -> tuple[FloatArray, float]:
     """Return the derivatives of vcov(β̂) (σ held) and of r² with respect to a residual parameter, by differences of fourth order."""
     assert fit.residual is not None
+    if isinstance(fit.residual.products, RowlessWhitening):
+        return fit.residual.products.slopes[parameter]
     found = []
     for step in (RESIDUAL_STEP, 2.0 * RESIDUAL_STEP):
         ends = []
