@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from multilevel.engine.objective import Criterion, LocalModel, Objective
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE, SMALL_PIVOT, search_single_factor
+from multilevel.engine.turned import TurnedObjective, can_turn
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -132,6 +133,10 @@ def minimise(
                 exact = True
                 continue
             message = "the optimum was reached"
+            if certify and model.exact and isinstance(objective, Objective) and smallest_curvature(model) < 0.0:
+                model, more = _leave_saddle(objective, model, tolerance, max_evaluations - evaluations)
+                evaluations += more
+                trace.append(model.value)
             break
         trial = model.phi + step
         factor = objective.factorise(trial)
@@ -176,6 +181,18 @@ def _walk(
     )
     constant = objective.constant
     return products.plan.parameters.canonical(phi), int(evaluations), [float(v) + constant for v in trace[:accepted]]
+
+
+def _leave_saddle(
+    objective: Objective, model: LocalModel, tolerance: float, max_evaluations: int
+) -> tuple[LocalModel, int]:
+    """Search on with the columns of λ in the opposite order; return the lower end of the two, and the evaluations."""
+    if not can_turn(objective.parameters):
+        return model, 0
+    turned = TurnedObjective(objective)
+    search = minimise(turned, turned.turn(model.phi), tolerance, max_evaluations)
+    found = objective.local_model(turned.turn(search.model.phi), exact=True)
+    return (found if found.value < model.value else model), search.evaluations + 1
 
 
 def _set_to_bounds(objective: Criterion, model: LocalModel, tolerance: float) -> LocalModel | None:

@@ -148,7 +148,12 @@ def settle_zeros(
                 layout, diagonal, tail, values, fixed, dots, df, reml, phi, 1e-4 * tolerance, max_evaluations, trace
             )
             phi[:] = end
-            return evaluations + more, converged
+            # A saddle is flat too.
+            _, rss = solve_single_factor(
+                layout, phi, diagonal, tail, values, fixed, dots, df, reml, lam, dense, coefficients
+            )
+            settled = converged and is_minimum(layout, diagonal, values, dots, df, reml, lam, dense, coefficients, rss)
+            return evaluations + more + 1, settled
         # What stands in a column of zeros stays zero: neither gradient nor Hessian joins it to the rest.
         count = 0
         for a in range(m):
