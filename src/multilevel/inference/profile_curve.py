@@ -34,7 +34,7 @@ def zeta_curve(value: FloatArray, zeta: FloatArray) -> CubicSpline | PchipInterp
     """
     from scipy.interpolate import CubicSpline, PchipInterpolator
 
-    spline = CubicSpline(value, zeta, bc_type=((1, 0.0) if value[0] == 0.0 else "not-a-knot", "not-a-knot"))
+    spline = CubicSpline(value, zeta, bc_type=((1, np.zeros(())) if value[0] == 0.0 else "not-a-knot", "not-a-knot"))
     # Not at the ends themselves, where it may be level.
     rises = (spline(np.linspace(value[0], value[-1], FINE)[1:-1], 1) > 0).all()
     return spline if rises else PchipInterpolator(value, zeta)

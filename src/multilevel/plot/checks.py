@@ -80,7 +80,7 @@ def influence_data(check: Check) -> pd.DataFrame:
         ``leverage``, ``cooks_distance`` and ``flagged``: whether the check names the row. Rows of leverage one have no distance and
         are left out.
     """
-    rows = check.data[["leverage", "cooks_distance"]]
+    rows: pd.DataFrame = check.data[["leverage", "cooks_distance"]]
     rows = rows.assign(flagged=rows.index.isin(check.table.index))
     rows = rows[np.isfinite(rows["cooks_distance"].to_numpy(dtype=np.float64))]
     return rows.sort_values("cooks_distance", ascending=False, kind="stable")
@@ -131,7 +131,9 @@ def plot_checks(checks: ModelChecks | LinearMixedModel) -> Any:
             f"plot_checks takes what check_model returned, or a fitted model, not a {type(checks).__name__}."
         )
     p9 = plotnine()
-    pictures, wide, missing = [], [], []
+    pictures: list[Any] = []
+    wide: list[Any] = []
+    missing: list[str] = []
     for name, (check_name, draw) in _PANELS.items():
         check = checks.get(check_name)
         if check is None:
