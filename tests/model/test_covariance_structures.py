@@ -192,12 +192,19 @@ RESIDUAL_MODELS = {
         "y ~ step + (1 | subject)",
         lambda: [ml.var_ident("arm"), ml.cor_car1("clock")],
     ),
+    "growth_both": (
+        "growth",
+        "weight ~ time * diet + (time | rat)",
+        lambda: [ml.var_ident("diet"), ml.cor_car1("time")],
+    ),
+    "growth_weighted": ("growth", "weight ~ time * diet + (time | rat)", lambda: ml.var_ident("diet")),
 }
 
 
 def residual_fit(name, reml=True):
     source, formula, residual = RESIDUAL_MODELS[name]
-    return ml.lmer(formula, data(source), reml=reml, residual=residual())
+    weights = "w" if name.endswith("weighted") else None
+    return ml.lmer(formula, data(source), reml=reml, residual=residual(), weights=weights)
 
 
 @pytest.mark.parametrize("case", REFERENCE["residual"], ids=lambda c: f"{c['name']}-{c['reml']}")

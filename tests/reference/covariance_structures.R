@@ -49,6 +49,16 @@ ovary <- data.frame(mare = as.character(Ovary$Mare), time = Ovary$Time, follicle
 orthodont <- data.frame(distance = Orthodont$distance, age = Orthodont$age, subject = as.character(Orthodont$Subject),
                         sex = as.character(Orthodont$Sex))
 
+# with gaps, and a rat with one row
+growth <- local({
+  d <- data.frame(weight = BodyWeight$weight, time = BodyWeight$Time, rat = paste0("r", BodyWeight$Rat),
+                  diet = paste0("d", BodyWeight$Diet))
+  d <- d[-c(3, 17, 18, 60, 100:102, 150, which(d$rat == "r9")[-4]), ]
+  d$w <- 1 + seq_len(nrow(d)) %% 3
+  rownames(d) <- NULL
+  d
+})
+
 # ---- structures of random terms --------------------------------------------------------------------------------------------
 
 lag <- function(k) abs(outer(seq_len(k), seq_len(k), "-"))
@@ -177,7 +187,11 @@ lme_fits <- list(
   series_both = function(m) lme(y ~ step, random = ~ 1 | subject_f, series, weights = varIdent(form = ~ 1 | arm),
                                 correlation = corAR1(form = ~ step), method = m, control = tight),
   series_both_continuous = function(m) lme(y ~ step, random = ~ 1 | subject_f, series, weights = varIdent(form = ~ 1 | arm),
-                                           correlation = corCAR1(form = ~ clock), method = m, control = tight)
+                                           correlation = corCAR1(form = ~ clock), method = m, control = tight),
+  growth_both = function(m) lme(weight ~ time * diet, random = ~ time | rat, growth, weights = varIdent(form = ~ 1 | diet),
+                                correlation = corCAR1(form = ~ time), method = m, control = tight),
+  growth_weighted = function(m) lme(weight ~ time * diet, random = ~ time | rat, growth,
+                                    weights = varComb(varFixed(~ I(1 / w)), varIdent(form = ~ 1 | diet)), method = m, control = tight)
 )
 residual_cases <- unlist(lapply(names(lme_fits), function(name) lapply(c("REML", "ML"), function(m) {
   describe_lme(name, m == "REML", lme_fits[[name]](m))
@@ -247,7 +261,8 @@ out <- list(
   data = list(
     repeated = as.list(repeated[c("subject", "time", "rep", "x", "y")]),
     series = as.list(series[c("subject", "step", "arm", "clock", "w", "y")]),
-    ovary = as.list(ovary), orthodont = as.list(orthodont), animals = as.list(animals)
+    ovary = as.list(ovary), orthodont = as.list(orthodont), animals = as.list(animals),
+    growth = as.list(growth)
   ),
   random = random_cases, glmmTMB = tmb_cases, residual = residual_cases,
   pedigree = list(labels = rownames(pedigree), matrix = unname(pedigree)), related = related_cases
