@@ -524,9 +524,14 @@ def test_patterned_fits_are_judged_like_others():
 
 @pytest.mark.parametrize(
     "use",
-    [ml.cooks_distance, ml.rstandard, ml.hatvalues, ml.conditional_aic, lambda f: f.save("never.mlm"),
-     lambda f: f.simulate(1, newdata=data("series"))],
-)  # fmt: skip
+    [
+        ml.cooks_distance,
+        ml.rstandard,
+        ml.hatvalues,
+        ml.conditional_aic,
+        lambda f: f.simulate(1, newdata=data("series")),
+    ],
+)
 def test_what_does_not_know_residual_structures_says_so(use):
     with pytest.raises(ml.ControlError, match="residual"):
         use(residual_fit("series_both"))
