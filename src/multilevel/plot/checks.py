@@ -60,7 +60,7 @@ def collinearity_data(check: Check) -> pd.DataFrame:
     >>> from multilevel.plot.checks import collinearity_data
     >>> fit = ml.lmer("Reaction ~ Days + I(Days**2) + (Days | Subject)", ml.load_dataset("sleepstudy"))
     >>> collinearity_data(ml.check_collinearity(fit)).round(3).values.tolist()
-    [['Days', 3.325, 'low'], ['I(Days**2)', 3.325, 'low']]
+    [['Days', 3.325, 'low'], ['I(Days^2)', 3.325, 'low']]
     """
     import pandas as pd
 
