@@ -57,7 +57,7 @@ $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	@touch $@
 
 docs: $(VENV)/.docs  ## build the site into docs/_build/html; every page of it is executed
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -j auto -W --keep-going -q -b html docs docs/_build/html
 
 bench: $(VENV)/.dev  ## compare the speed with other packages (and with lme4 where R is installed)
 	$(BIN)/python -m benchmarks $(BENCH_ARGUMENTS)
