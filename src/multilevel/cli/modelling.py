@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
     from multilevel.model.fitted import LinearMixedModel
 
+DDF_NAMES = click.Choice(["satterthwaite", "kenward-roger", "residual", "asymptotic"])
+"""Methods of finding denominator degrees of freedom."""
+
+SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+"""A number between 0 and 1, such as a confidence level."""
+
 ABOUT_FORMULAS = """\b
 Formulas are those of lme4:
   (1 | g)      an intercept for each g       (x | g)    intercept and slope, correlated

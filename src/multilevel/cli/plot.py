@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from multilevel.cli.compare import fit_same_rows
-from multilevel.cli.modelling import ModelOptions, model_options
+from multilevel.cli.modelling import SHARE, ModelOptions, model_options
 from multilevel.cli.output import check_ending, doing, is_watched, output_option, warnings_on_stderr, writing
 from multilevel.cli.program import EXIT_CODES, FAILED
 from multilevel.cli.reading import read_table
@@ -86,9 +86,7 @@ describe; a VALUE is read as JSON where it can be (0.9, true, ["a", "b"]) and as
     help="Terms that are shown, with commas between them.",
 )
 @click.option("--group", metavar="NAME", shell_complete=suggest_columns, help="The grouping factor that is shown.")
-@click.option(
-    "--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), help="Confidence level. [default: 0.95]"
-)
+@click.option("--level", type=SHARE, help="Confidence level. [default: 0.95]")
 @click.option(
     "--option", "extra", metavar="NAME=VALUE", multiple=True, help="Another option of the picture (repeatedly)."
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from multilevel.cli.modelling import ModelOptions, model_options
+from multilevel.cli.modelling import DDF_NAMES, SHARE, ModelOptions, model_options
 from multilevel.cli.output import format_option, is_watched, output_option, render, warnings_on_stderr, write_text
 from multilevel.cli.program import EXIT_CODES
 from multilevel.cli.reading import read_table
@@ -50,14 +50,14 @@ A progress bar is shown on a terminal.
 @click.option("--within", metavar="NAME=NUMBER", multiple=True, help="Of a fit: another number of rows in each group.")
 @click.option(
     "--alpha",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=SHARE,
     default=0.05,
     show_default=True,
     help="Level of significance.",
 )
 @click.option(
     "--ddf",
-    type=click.Choice(["satterthwaite", "kenward-roger", "residual", "asymptotic"]),
+    type=DDF_NAMES,
     default="satterthwaite",
     show_default=True,
     help="Degrees of freedom of t and F tests; asymptotic is fastest.",

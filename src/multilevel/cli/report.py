@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from multilevel.cli.modelling import ABOUT_FORMULAS, ModelOptions, model_options
+from multilevel.cli.modelling import ABOUT_FORMULAS, DDF_NAMES, SHARE, ModelOptions, model_options
 from multilevel.cli.output import check_ending, doing, output_option, warnings_on_stderr, writing
 from multilevel.cli.program import EXIT_CODES, FAILED
 from multilevel.cli.reading import read_table
@@ -38,14 +38,14 @@ readable on a phone and in print. Pictures need plotnine: pip install 'multileve
 @click.option("--title", help="Title of the page (default: it names the response).")
 @click.option(
     "--ddf",
-    type=click.Choice(["satterthwaite", "kenward-roger", "residual", "asymptotic"]),
+    type=DDF_NAMES,
     default="satterthwaite",
     show_default=True,
     help="Degrees of freedom of intervals and p-values.",
 )
 @click.option(
     "--level",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=SHARE,
     default=0.95,
     show_default=True,
     help="Confidence level.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from multilevel._version import __version__
 from multilevel.inference.degrees_of_freedom import DdfName
+from multilevel.plot.style import listed
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -46,10 +47,6 @@ class Methods:
     references: tuple[str, ...]
 
 
-def _listed(items: list[str]) -> str:
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
-
-
 def _random_part(fit: LinearMixedModel) -> str:
     parts = []
     for term in fit.varcorr():
@@ -57,13 +54,13 @@ def _random_part(fit: LinearMixedModel) -> str:
         has_intercept = len(slopes) < len(term.names)
         what = ["random intercepts"] if has_intercept else []
         if slopes:
-            shown = _listed(slopes) if len(slopes) <= 4 else f"{len(slopes)} predictors"
+            shown = listed(slopes) if len(slopes) <= 4 else f"{len(slopes)} predictors"
             what.append(f"random slopes of {shown}")
         joined = " and ".join(what)
         if len(term.names) > 1:
             joined += " (correlated)" if term.correlated else " (uncorrelated)"
         parts.append(f"{joined} for {term.group}")
-    return _listed(parts)
+    return listed(parts)
 
 
 def methods_paragraph(fit: LinearMixedModel, ddf: DdfName) -> Methods:
@@ -76,13 +73,13 @@ def methods_paragraph(fit: LinearMixedModel, ddf: DdfName) -> Methods:
     ddf : str
         The degrees of freedom that the report uses.
     """
-    groups = _listed([f"{count:,} levels of {name}" for name, count in fit.ngroups.items()])
+    groups = listed([f"{count:,} levels of {name}" for name, count in fit.ngroups.items()])
     criterion = "restricted maximum likelihood (REML)" if fit.reml else "maximum likelihood"
     references = [BATES]
     design = fit._design
     predictors = [str(label) for label in design.term_labels]
     if predictors and len(predictors) <= 8:
-        fixed = f"fixed effects of {_listed(predictors)}"
+        fixed = f"fixed effects of {listed(predictors)}"
     elif predictors:
         fixed = f"{len(predictors)} fixed-effects terms"
     else:

@@ -123,8 +123,9 @@ def heading(text: str, width: float) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Write names in a sentence: ``a, b and c``."""
-    return " and ".join(", ".join(names).rsplit(", ", 1))
+    """Write names in a sentence: ``a, b and c``; a name may hold commas itself."""
+    each = list(names)
+    return " and ".join([", ".join(each[:-1]), each[-1]] if len(each) > 1 else each)
 
 
 def caption(*notes: str, width: float = 7.0) -> str:
