@@ -35,6 +35,14 @@ class ControlError(MultilevelError, ValueError):
     """An option has a value that is not one of its choices."""
 
 
+class FileError(MultilevelError, OSError):
+    """A file cannot be read or written: the folder is missing, access is denied, or the disk is full."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """There is no such file."""
+
+
 class MissingDependencyError(MultilevelError, ImportError):
     """An optional package is needed for what was asked and is not installed."""
 

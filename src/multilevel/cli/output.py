@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from multilevel import files
 from multilevel._version import __version__
 
 if TYPE_CHECKING:
@@ -75,17 +76,7 @@ def write_text(text: str, output: Path | None) -> None:
     if output is None:
         click.echo(text)
         return
-    with writing(output):
-        output.write_text(text + "\n", encoding="utf-8")
-
-
-@contextmanager
-def writing(output: Path) -> Iterator[None]:
-    """Say in one sentence that a file cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise click.FileError(str(output), error.strerror or str(error)) from error
+    files.write_text(output, text + "\n")
 
 
 TABLE_ENDINGS = ("csv", "tsv", "parquet", "feather")
@@ -105,13 +96,14 @@ def write_table(frame: pd.DataFrame, output: Path | None) -> None:
         frame.to_csv(sys.stdout, index=False)
         return
     ending = check_ending(output, TABLE_ENDINGS, "the table")
-    with writing(output):
+    with files.replacing(output) as stream:
         if ending == "parquet":
-            frame.to_parquet(output, index=False)
+            frame.to_parquet(stream, index=False)
         elif ending == "feather":
-            frame.to_feather(output)
+            frame.to_feather(stream)
         else:
-            frame.to_csv(output, index=False, sep="," if ending == "csv" else "\t")
+            packed = "gzip" if output.suffix.lower() == ".gz" else None
+            frame.to_csv(stream, index=False, sep="," if ending == "csv" else "\t", compression=packed)
 
 
 INDEX_NAMES = {"statistics": "variable", "tests": "model", "performance": "model", "power": "test"}

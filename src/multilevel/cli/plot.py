@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,11 +12,12 @@ import click
 
 from multilevel.cli.compare import fit_same_rows
 from multilevel.cli.modelling import SHARE, ModelOptions, model_options
-from multilevel.cli.output import check_ending, doing, is_watched, output_option, warnings_on_stderr, writing
+from multilevel.cli.output import check_ending, doing, is_watched, output_option, warnings_on_stderr
 from multilevel.cli.program import EXIT_CODES, FAILED
 from multilevel.cli.reading import read_table
 from multilevel.cli.suggestions import suggest_columns, suggest_files
 from multilevel.errors import ControlError, DataError
+from multilevel.files import write_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -242,8 +244,9 @@ def _save(
         own = _size(picture)
         size = p9.theme(figure_size=(width or own[0], height or own[1]))
         picture = picture & size if several else picture + size
-    with writing(output):
-        picture.save(output, dpi=dpi, **({} if several else {"verbose": False}))
+    drawn = io.BytesIO()
+    picture.save(drawn, format=output.suffix.lower().removeprefix("."), dpi=dpi, **({} if several else {"verbose": False}))
+    write_bytes(output, drawn.getbuffer())
 
 
 def _size(picture: Any) -> tuple[float, float]:

@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from multilevel._version import __version__
-from multilevel.errors import ControlError, DataTypeError, FormulaError, MultilevelError, UnknownColumnError
+from multilevel.errors import ControlError, DataTypeError, FileError, FormulaError, MultilevelError, UnknownColumnError
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
-_MISUSE = (FormulaError, UnknownColumnError, ControlError, DataTypeError)
+_MISUSE = (FormulaError, UnknownColumnError, ControlError, DataTypeError, FileError)
 
 EXIT_CODES = """\b
 Exit codes:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from multilevel.cli.modelling import ABOUT_FORMULAS, DDF_NAMES, SHARE, ModelOptions, model_options
-from multilevel.cli.output import check_ending, doing, output_option, warnings_on_stderr, writing
+from multilevel.cli.output import check_ending, doing, output_option, warnings_on_stderr
 from multilevel.cli.program import EXIT_CODES, FAILED
 from multilevel.cli.reading import read_table
 from multilevel.cli.suggestions import suggest_files
@@ -77,7 +77,7 @@ def report(
 
         with doing("Fitting the model"):
             fit = how.fit(formula, data)
-        with doing("Writing the report"), writing(output):
+        with doing("Writing the report"):
             make(
                 fit,
                 output,

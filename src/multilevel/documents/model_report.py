@@ -19,6 +19,7 @@ from multilevel.documents.model_table import ModelTable, tab_model
 from multilevel.documents.page import Section, page, scrolled
 from multilevel.documents.pictures import Picture, report_pictures
 from multilevel.errors import ControlError
+from multilevel.files import write_text
 from multilevel.inference.anova import anova
 from multilevel.inference.anova_table import AnovaTable
 from multilevel.inference.degrees_of_freedom import DdfName
@@ -65,8 +66,14 @@ class Report:
     html: str
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the page to a file."""
-        Path(path).write_text(self.html, encoding="utf-8")
+        """Write the page to a file; one that is there is replaced when the new one is complete.
+
+        Raises
+        ------
+        FileError
+            The file cannot be written.
+        """
+        write_text(path, self.html)
 
     def __repr__(self) -> str:
         """Return title and size."""
@@ -124,6 +131,8 @@ def report(
     ------
     ControlError
         The path does not end in ``.html`` or its folder does not exist.
+    FileError
+        The file cannot be written; one that was there is as it was.
 
     Examples
     --------

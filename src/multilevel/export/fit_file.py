@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import struct
 import zipfile
-import zlib
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel._version import __version__
-from multilevel.errors import DataError, MultilevelError
+from multilevel.errors import DataError, FileError, MissingFileError
 from multilevel.export.archive import MAX_BYTES, ArchiveReader, ArchiveWriter
 from multilevel.export.rows_not_saved import RowsNotSaved
 from multilevel.export.stored_engine import restore_engine, store_engine
@@ -53,13 +51,6 @@ VERSION = 3
 """Raised when a file can no longer be read by what reads those of the version before. Version 2 has related levels, version 3
 residual structures."""
 
-DAMAGE = (
-    KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RuntimeError, EOFError, MemoryError,
-    NotImplementedError, struct.error, zlib.error, zipfile.BadZipFile, MultilevelError,
-)  # fmt: skip
-"""What reading a damaged file can raise."""
-
-
 def save(fit: LinearMixedModel, path: str | PathLike[str], *, data: bool = False) -> None:
     """Save a fit to a file.
 
@@ -79,6 +70,8 @@ def save(fit: LinearMixedModel, path: str | PathLike[str], *, data: bool = False
     ------
     DataError
         The rows are to be saved and the fit does not hold them.
+    FileError
+        The file cannot be written; one that was there is as it was.
 
     Examples
     --------
@@ -180,17 +173,21 @@ def load(path: str | PathLike[str], *, max_bytes: int = MAX_BYTES) -> LinearMixe
     ------
     DataError
         The file is no saved fit, is damaged, too large, or was written by a later version.
-    FileNotFoundError
-        There is no such file.
+    MissingFileError, FileError
+        There is no such file (a `FileNotFoundError` too), or it cannot be read (an `OSError`).
     """
     source = Path(path)
     try:
         reader = ArchiveReader(source, max_bytes)
     except zipfile.BadZipFile as error:
         raise DataError(f"The file {str(source)!r} is no saved fit.") from error
+    except FileNotFoundError as error:
+        raise MissingFileError(f"There is no file {str(source)!r}.") from error
+    except OSError as error:
+        raise FileError(f"The file {str(source)!r} cannot be read: {error.strerror or error}.") from error
     except DataError:
         raise
-    except DAMAGE as error:
+    except Exception as error:  # whatever a file from a stranger makes zipfile raise
         raise DataError(_damaged(source, error)) from error
     try:
         manifest = reader.manifest()
@@ -207,7 +204,8 @@ def load(path: str | PathLike[str], *, max_bytes: int = MAX_BYTES) -> LinearMixe
         if str(source) in str(error):
             raise
         raise DataError(_damaged(source, error)) from error
-    except DAMAGE as error:
+    except Exception as error:
+        # A file from a stranger can hold anything, and what its parts raise then has no list. All of it means the same.
         raise DataError(_damaged(source, error)) from error
     finally:
         reader.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multilevel.errors import ControlError
+from multilevel.files import write_text
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -169,6 +170,8 @@ class Forms:
         ------
         ControlError
             The ending names no form, or the form does not take an option that is given.
+        FileError
+            The file cannot be written; one that was there is as it was.
         """
         target = Path(path)
         ending = target.suffix.lower()
@@ -188,4 +191,4 @@ class Forms:
         else:
             known = f".html, .doc, .md, .tex{', .csv' if hasattr(self, 'to_frame') else ''} or .txt"
             raise ControlError(f"Cannot tell the form of {target.name!r}; use {known}.")
-        target.write_text(text + "\n", encoding="utf-8")
+        write_text(target, text + "\n")
