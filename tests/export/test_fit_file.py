@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
+import contextlib
 import io
 import json
+import lzma
 import pickle
+import random
+import struct
+import tracemalloc
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +150,7 @@ def test_all_kinds_of_terms_and_levels(tmp_path):
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ml.RankDeficiencyWarning)
-        fit = ml.lmer(formula, frame, contrasts={"arm": "sum", "grade": np.array([[1.0, 0], [0, 1], [-1, -1]])})
+        fit = ml.lmer(formula, FRAME, contrasts={"arm": "sum", "grade": np.array([[1.0, 0], [0, 1], [-1, -1]])})
     for data in (False, True):
         again = reload(fit, tmp_path, data=data)
         assert str(again.summary()) == str(fit.summary())
@@ -434,6 +441,48 @@ def test_large_files(tmp_path):
         ml.load(altered(tmp_path, arrays={"engine/beta.npy": huge}))
 
 
+def zip_of_one(body: bytes, method: int, said: int) -> bytes:
+    """A zip file whose only member, the manifest, says of itself what it likes."""
+    name = b"manifest.json"
+    fields = (20, 0, method, 0, 0, 0, len(body), said, len(name), 0)
+    local = struct.pack("<IHHHHHIIIHH", 0x04034B50, *fields) + name
+    central = struct.pack("<IHHHHHHIIIHHHHHII", 0x02014B50, 20, *fields, 0, 0, 0, 0, 0) + name
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 1, 1, len(central), len(local) + len(body), 0)
+    return local + body + central + end
+
+
+@pytest.mark.parametrize("method", [8, 12, 14], ids=["deflate", "bzip2", "lzma"])
+def test_a_member_that_lies_about_its_size_is_not_unpacked(method, tmp_path):
+    packer = {8: zlib.compressobj(9, wbits=-15), 12: bz2.BZ2Compressor(9), 14: lzma.LZMACompressor()}[method]
+    spaces = b" " * 2**24
+    body = b"".join([*(packer.compress(spaces) for _ in range(8)), packer.flush()])
+    path = tmp_path / "bomb.mlm"
+    path.write_bytes(zip_of_one(body, method, 1000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ml.DataError, match="damaged or no saved fit"):
+            ml.load(path, max_bytes=1_000_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4_000_000
+
+
+def test_lists_that_take_more_room_than_their_text(tmp_path):
+    path = write(tmp_path / "lists.mlm", {"manifest.json": b"[" + b"[]," * 300_000 + b"[]]"})
+    with pytest.raises(ml.DataError, match="give max_bytes= if you trust it"):
+        ml.load(path, max_bytes=10_000_000)
+
+
+def test_naming_one_array_many_times_counts_each_time(tmp_path):
+    content = members(FOLDER / "version_1.mlm")
+    stored = json.loads(content["manifest.json"])
+    stored["encoder"]["matrices"] = [["x", str(i), "big.npy"] for i in range(100)]
+    path = altered(tmp_path, manifest=stored, arrays={"big.npy": np.zeros((100, 1000))}, source="version_1")
+    with pytest.raises(ml.DataError, match="give max_bytes= if you trust it"):
+        ml.load(path, max_bytes=20_000_000)
+
+
 def parquet(columns: dict[str, pa.Array], **options) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer, **options)
@@ -577,3 +626,63 @@ def test_altered_manifests_are_refused(tmp_path):
             file = altered(tmp_path, manifest=changed, source="version_1")
             count += not load_or_refuse(file)
     assert count > 0.4 * len(paths)
+
+
+FRAME = pd.DataFrame(
+    {
+        "y": np.sin(np.arange(90.0)),
+        "x": np.cos(np.arange(90.0) ** 1.1),
+        "arm": pd.Series(list("abc") * 30),
+        "grade": pd.Categorical(np.repeat(["low", "mid", "high"], 30), ["low", "mid", "high"], ordered=True),
+        "site": np.arange(90) % 7,
+    }
+)
+
+
+def test_a_memory_that_does_not_fit_the_design_is_refused(tmp_path):
+    """Whatever is changed in what a design remembers: refused at once, or a fit of which every use works or says why not."""
+    formula = "y ~ poly(x, 2) + ns(x, 3) + cut(x, c(-2, 0, 0.5, 2)) + scale(x):arm + relevel(arm, 'b'):x + grade + (1 + x | site)"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ml.MultilevelWarning)
+        fit = ml.lmer(formula, FRAME, contrasts={"arm": "sum"})
+    fit.save(tmp_path / "fit.mlm")
+    content = members(tmp_path / "fit.mlm")
+    stored = json.loads(content["manifest.json"])
+
+    def places(value, path=()):
+        if isinstance(value, dict | list):
+            for key in value if isinstance(value, dict) else range(len(value)):
+                yield (*path, key)
+                yield from places(value[key], (*path, key))
+
+    found = [place for part in ("encoder", "design", "arguments") for place in places(stored[part], (part,))]
+    chance = random.Random(3)
+    values = [None, -1, 0, 1, 10**30, 1.5, "x", "arm", [], {}, [1], ["x"], {"number": "nan"}]
+    refused, used = 0, 0
+    for _ in range(400):
+        changed = json.loads(json.dumps(stored))
+        place = chance.choice(found)
+        at = changed
+        for key in place[:-1]:
+            at = at[key]
+        at[place[-1]] = chance.choice(values)
+        path = write(tmp_path / "changed.mlm", {**content, "manifest.json": json.dumps(changed).encode()})
+        try:
+            again = ml.load(path)
+        except ml.DataError:
+            refused += 1
+            continue
+        for use in (
+            lambda fit=again: fit.predict(FRAME.iloc[:3], se=True),
+            lambda fit=again: fit.simulate(1, FRAME.iloc[:3], rng=1),
+            lambda fit=again: ml.anova(fit, type=3),
+            lambda fit=again: fit.tidy(("fixed", "ran_vals")),
+            lambda fit=again: fit.save(tmp_path / "again.mlm"),
+        ):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                with contextlib.suppress(ml.MultilevelError):
+                    use()
+                    used += 1
+    assert refused > 200
+    assert used > 100

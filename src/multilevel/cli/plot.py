@@ -245,7 +245,9 @@ def _save(
         size = p9.theme(figure_size=(width or own[0], height or own[1]))
         picture = picture & size if several else picture + size
     drawn = io.BytesIO()
-    picture.save(drawn, format=output.suffix.lower().removeprefix("."), dpi=dpi, **({} if several else {"verbose": False}))
+    picture.save(
+        drawn, format=output.suffix.lower().removeprefix("."), dpi=dpi, **({} if several else {"verbose": False})
+    )
     write_bytes(output, drawn.getbuffer())
 
 

@@ -15,6 +15,7 @@ from multilevel._version import __version__
 from multilevel.errors import DataError, FileError, MissingFileError
 from multilevel.export.archive import MAX_BYTES, ArchiveReader, ArchiveWriter
 from multilevel.export.rows_not_saved import RowsNotSaved
+from multilevel.export.stored_consistency import check_design
 from multilevel.export.stored_engine import restore_engine, store_engine
 from multilevel.export.stored_formula import (
     require,
@@ -50,6 +51,7 @@ FORMAT = "multilevel fit"
 VERSION = 3
 """Raised when a file can no longer be read by what reads those of the version before. Version 2 has related levels, version 3
 residual structures."""
+
 
 def save(fit: LinearMixedModel, path: str | PathLike[str], *, data: bool = False) -> None:
     """Save a fit to a file.
@@ -267,7 +269,7 @@ def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedMode
         encoder=None if manifest["encoder"] is None else restore_encoder(manifest["encoder"], levels, reader),
         residual=restore_residual_design(manifest.get("residual"), reader, nobs),
     )
-    require(len(design.fixed_names) == len(design.fixed_assign) == p, "the names of the fixed effects are incomplete")
+    check_design(design)
     frame = None
     if rows is not None:
         design, frame = restore_rows(design, rows, reader)

@@ -15,6 +15,9 @@ from multilevel.formula.encoder import DesignEncoder, GroupEncoder, RandomEncode
 from multilevel.formula.splines import OrthogonalPolynomials, SplineBasis
 from multilevel.formula.syntax import parse_expression
 
+MAX_DEGREE = 100
+"""The highest degree of a spline; those of higher ones are not told apart in double precision."""
+
 # ---- levels ------------------------------------------------------------------------------------------------------------
 
 
@@ -101,8 +104,9 @@ def restore_state(stored: Any) -> Any:
         return OrthogonalPolynomials(alpha, norms)
     require(kind == "spline", "a transformation is of an unknown kind")
     degree, inner, boundary, intercept, natural = content
-    low, high = _finite(boundary)
-    return SplineBasis(int(degree), tuple(_finite(inner)), (low, high), bool(intercept), bool(natural))
+    knots, (low, high) = _finite(inner), _finite(boundary)
+    require(0 < int(degree) <= MAX_DEGREE and low < high and knots == sorted(knots), "a spline is damaged")
+    return SplineBasis(int(degree), tuple(knots), (low, high), bool(intercept), bool(natural))
 
 
 # ---- the encoder -------------------------------------------------------------------------------------------------------

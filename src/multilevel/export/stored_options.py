@@ -40,7 +40,7 @@ def store_argument(value: Any, data: bool) -> Any:
 
 def restore_argument(stored: Any) -> Any:
     """Return an argument of `lmer`; it is a stand-in where one value per row was not saved."""
-    if not isinstance(stored, dict):
+    if stored is None or isinstance(stored, str):
         return stored
     if "mapping" in stored:
         return {str(name): _restore_contrast(choice) for name, choice in stored["mapping"]}
