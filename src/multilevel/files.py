@@ -1,7 +1,8 @@
 """Files as a whole: a new one takes the place of the old one when it is complete, and never before.
 
-What is written stands under a name of its own beside the file until nothing can fail any more: a full disk, an exception or an interruption
-leaves the old file as it was, two writers of one file do not meet, and a link or a file that somebody put in the way is never written through.
+What is written stands under a name of its own beside the file until nothing can fail any more: a full disk, an exception or an
+interruption leaves the old file as it was, two writers of one file do not meet, and a link that somebody put in the way is never
+followed.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     target = Path(path)
     try:
         if target.exists() and not target.is_file() and not target.is_dir():
-            with target.open("wb") as stream:
-                yield stream
+            with target.open("wb") as through:
+                yield through
             return
         if target.is_dir():
             raise FileError(f"The file {str(target)!r} cannot be written: there is a folder of that name.")

@@ -102,8 +102,11 @@ def write_table(frame: pd.DataFrame, output: Path | None) -> None:
         elif ending == "feather":
             frame.to_feather(stream)
         else:
-            packed = "gzip" if output.suffix.lower() == ".gz" else None
-            frame.to_csv(stream, index=False, sep="," if ending == "csv" else "\t", compression=packed)
+            separator = "," if ending == "csv" else "\t"
+            if output.suffix.lower() == ".gz":
+                frame.to_csv(stream, index=False, sep=separator, compression="gzip")
+            else:
+                frame.to_csv(stream, index=False, sep=separator)
 
 
 INDEX_NAMES = {"statistics": "variable", "tests": "model", "performance": "model", "power": "test"}
