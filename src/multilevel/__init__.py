@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         DataError,
         DataTypeError,
         FormulaError,
+        FormulaWarning,
         MissingDependencyError,
         MissingValuesWarning,
         MultilevelError,
@@ -108,6 +109,7 @@ if TYPE_CHECKING:
     from multilevel.simulation.study import Study
     from multilevel.simulation.truth import Truth
     from multilevel.simulation.units import Crossed
+    from multilevel.size_limits import limits
 
 _MODULES = frozenset({"scenarios"})
 """Public names that are modules."""
@@ -129,6 +131,7 @@ _HOME = {
     "Description": "descriptives.description",
     "Formula": "formula.grammar",
     "FormulaError": "errors",
+    "FormulaWarning": "errors",
     "GroupSummary": "descriptives.summaries",
     "HeterogeneityCheck": "levels.varying",
     "Influence": "quality.influence",
@@ -204,6 +207,7 @@ _HOME = {
     "hatvalues": "quality.leverage",
     "icc": "quality.intraclass_correlation",
     "influence": "quality.influence",
+    "limits": "size_limits",
     "lmer": "model.lmer",
     "load": "export.fit_file",
     "load_dataset": "data.datasets",
@@ -266,6 +270,7 @@ __all__ = [
     "Description",
     "Formula",
     "FormulaError",
+    "FormulaWarning",
     "GroupSummary",
     "HeterogeneityCheck",
     "Influence",
@@ -343,6 +348,7 @@ __all__ = [
     "hatvalues",
     "icc",
     "influence",
+    "limits",
     "lmer",
     "load",
     "load_dataset",
