@@ -17,7 +17,7 @@ class Limits:
     basis: int = 1_000
     values: int = 1_000_000
     nesting: int = 100
-    rows: int = 100_000_000
+    rows: int = 10_000_000
 
 
 _current = Limits()
@@ -68,7 +68,7 @@ def limits(**changes: int) -> ChangedLimits:
         Constants in a list such as ``1:1000``, and intervals of ``cut``.
     nesting : int, default 100
         How deep parentheses and calls stand within one another.
-    rows : int, default 100,000,000
+    rows : int, default 10,000,000
         Rows of simulated data.
 
     Returns
@@ -91,7 +91,7 @@ def limits(**changes: int) -> ChangedLimits:
     >>> len(formula.terms)
     7
     >>> ml.limits()
-    Limits(terms=10000, columns=100000, basis=1000, values=1000000, nesting=100, rows=100000000)
+    Limits(terms=10000, columns=100000, basis=1000, values=1000000, nesting=100, rows=10000000)
     """
     global _current
     known = [field.name for field in fields(Limits)]

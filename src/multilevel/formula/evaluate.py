@@ -214,7 +214,7 @@ class Evaluator:
                 return FUNCTIONS[name](arguments)
             if self.training and arguments.call not in self.state:
                 self.state[arguments.call] = transform.fit(arguments)
-            return transform.apply(arguments, self.state[arguments.call])
+            return transform.apply(arguments, self.state.get(arguments.call))
         except MultilevelError as error:
             if type(error) is not FormulaError or arguments.call in str(error):
                 raise

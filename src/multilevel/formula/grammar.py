@@ -173,8 +173,8 @@ class Formula:
         constants = {name: value for name, value in R_CONSTANTS.items() if name not in columns}
         if not constants.keys() & set(self.variables):
             return self
-        response = None if self.response_node is None else _with_constants(self.response_node, constants)
-        return _make_formula(response, _with_constants(self.right_node, constants))
+        response = None if self.response_node is None else insert_constants(self.response_node, constants)
+        return _make_formula(response, insert_constants(self.right_node, constants))
 
 
 def parse_formula(text: str | Formula) -> Formula:
@@ -415,7 +415,7 @@ def _without_sums(node: Node, bars: list[Node]) -> Node:
     return left_over[0]
 
 
-def _with_constants(node: Node, constants: Mapping[str, float | bool], term: bool = True) -> Node:
+def insert_constants(node: Node, constants: Mapping[str, float | bool], term: bool = True) -> Node:
     """Put constants in the place of their names in calls and arithmetic, but not where the name is itself a term."""
 
     def change(part: Node) -> Node | None:
@@ -425,7 +425,7 @@ def _with_constants(node: Node, constants: Mapping[str, float | bool], term: boo
             return Constant(constants[part.id], spelled=part.id)
         inside = isinstance(part, Call) and not is_bar(part)
         if term and (inside or (isinstance(part, Binary) and part.op not in OPERATORS)):
-            return _with_constants(part, constants, term=False)
+            return insert_constants(part, constants, term=False)
         return None
 
     return rewritten(node, change)
