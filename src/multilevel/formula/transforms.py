@@ -349,12 +349,17 @@ def _fit_relevel(arguments: Arguments) -> str:
     if ref is None:
         raise FormulaError("relevel() needs the level that comes first, as in relevel(arm, ref = 'placebo').")
     factor = as_factor(arguments["x"], "relevel()")
-    choices = constants(ref, "ref of relevel()")
-    if len(choices) != 1:
-        raise FormulaError(f"ref of relevel() must be one level, not {described(ref)}.")
-    name = level_text(choices[0])
-    relevel_factor(factor, name)
-    return name
+    names = factor.levels.names
+    if isinstance(ref, str):
+        relevel_factor(factor, ref)
+        return ref
+    # As in R a number is the place of a level, not its name.
+    place = whole(ref, "ref of relevel(), a level as text or the place of one,")
+    if not 1 <= place <= len(names):
+        raise FormulaError(
+            f"ref of relevel() is the place of one of {len(names)} levels, not {place}; write a level as text, as in ref = '{place}'."
+        )
+    return names[place - 1]
 
 
 # ---- factors as numbers --------------------------------------------------------------------------------------------
@@ -397,7 +402,14 @@ def _fit_dummy(arguments: Arguments) -> tuple[list[str], list[str]]:
     names = list(as_factor(arguments["f"], "dummy()").drop_unused().levels.names)
     kept = names[1:]
     if "levelsToKeep" in arguments:
-        kept = [level_text(level) for level in constants(arguments["levelsToKeep"], "levelsToKeep of dummy()")]
+        given = constants(arguments["levelsToKeep"], "levelsToKeep of dummy()")
+        kept = [level_text(level) for level in given]
+        for level, name in zip(given, kept, strict=True):
+            # lme4 looks a number up among the levels and then takes the column at that place.
+            if not isinstance(level, str) and name in names and names.index(name) + 1 != level:
+                raise FormulaError(
+                    f"dummy() has the level {name!r} at another place than {name}; write it as text, {name!r}."
+                )
     for level in kept:
         if level not in names:
             raise FormulaError(f"dummy() has no level {level!r}; its levels are {', '.join(map(repr, names[:8]))}.")
