@@ -45,7 +45,7 @@ calls <- c(
   "sin(2 * pi * k/12) + cos(2 * pi * k/12)", "I(pi * x)", "poly(x, 2, raw = F)", "scale(x, scale = F)", "I(x * T)",
   "splines::ns(x, 3)", "splines::bs(x, df = 4)", "stats::poly(x, 2)", "base::log(x)", "lme4::dummy(f, 'a')", "stats::relevel(factor(f), 'b')",
   "dummy(f, 'a')", "dummy(f)", "dummy(f, c('c', 'a'))", "dummy(k, '3')", "0 + dummy(f)", "dummy(f, 'b'):x",
-  "interaction(f, h)", "interaction(h, f)", "interaction(f, h, flag)", "interaction(f, h, sep = '_', lex.order = TRUE)", "interaction(f, h, lex = T)",
+  "interaction(f, h)", "interaction(h, f)", "interaction(f, h, flag)", "interaction(f, h, sep = '_', lex.order = TRUE)",
   "interaction(f, h, drop = TRUE) * x", "interaction(k, h)", "0 + interaction(f, h)",
   "paste(f, h)", "paste(f, h, sep = '-')", "paste0(f, h)", "paste('at', k, h)", "paste(flag, f)", "factor(paste(f, h), c('c v', 'a u', 'a v'))",
   "(x + z)^9", "(f + h)^7 - f", "x**2 + z", "x:x + z", "C(factor(f))"

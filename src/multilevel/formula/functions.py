@@ -134,8 +134,14 @@ def _signif(arguments: Arguments) -> Value:
     x = arguments["x"]
     digits = max(whole(arguments["digits"], "digits of signif()") if "digits" in arguments else 6, 1)
     values = np.asarray(as_numbers(x, "signif()"))
-    result = np.vectorize(lambda v: float(f"{v:.{min(digits, 17) - 1}e}"), otypes=[np.float64])(values)
-    return same_kind(result, x)
+    if digits > 15:
+        return same_kind(values, x)
+    with np.errstate(all="ignore"):
+        places = digits - 1 - np.floor(np.log10(np.abs(values)))
+        unit = 10.0 ** np.abs(places)
+        result = np.where(places > 0, np.rint(values * unit) / unit, np.rint(values / unit) * unit)
+    # Zeros, infinite values and the ends of the range of doubles are what they are.
+    return same_kind(np.where(np.abs(places) < 300, result, values), x)
 
 
 def _extreme(arguments: Arguments) -> Value:

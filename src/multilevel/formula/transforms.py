@@ -357,7 +357,8 @@ def _fit_relevel(arguments: Arguments) -> str:
     place = whole(ref, "ref of relevel(), a level as text or the place of one,")
     if not 1 <= place <= len(names):
         raise FormulaError(
-            f"ref of relevel() is the place of one of {len(names)} levels, not {place}; write a level as text, as in ref = '{place}'."
+            f"ref of relevel() is the place of one of {len(names)} levels, not {place}; write a level as text, as in"
+            f" ref = '{place}'."
         )
     return names[place - 1]
 
