@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         DataTypeError,
         FileError,
         FormulaError,
+        FormulaWarning,
         MissingDependencyError,
         MissingFileError,
         MissingValuesWarning,
@@ -110,6 +111,7 @@ if TYPE_CHECKING:
     from multilevel.simulation.study import Study
     from multilevel.simulation.truth import Truth
     from multilevel.simulation.units import Crossed
+    from multilevel.size_limits import limits
 
 _MODULES = frozenset({"scenarios"})
 """Public names that are modules."""
@@ -132,6 +134,7 @@ _HOME = {
     "FileError": "errors",
     "Formula": "formula.grammar",
     "FormulaError": "errors",
+    "FormulaWarning": "errors",
     "GroupSummary": "descriptives.summaries",
     "HeterogeneityCheck": "levels.varying",
     "Influence": "quality.influence",
@@ -208,6 +211,7 @@ _HOME = {
     "hatvalues": "quality.leverage",
     "icc": "quality.intraclass_correlation",
     "influence": "quality.influence",
+    "limits": "size_limits",
     "lmer": "model.lmer",
     "load": "export.fit_file",
     "load_dataset": "data.datasets",
@@ -271,6 +275,7 @@ __all__ = [
     "FileError",
     "Formula",
     "FormulaError",
+    "FormulaWarning",
     "GroupSummary",
     "HeterogeneityCheck",
     "Influence",
@@ -349,6 +354,7 @@ __all__ = [
     "hatvalues",
     "icc",
     "influence",
+    "limits",
     "lmer",
     "load",
     "load_dataset",

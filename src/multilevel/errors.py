@@ -55,6 +55,10 @@ class MissingValuesWarning(MultilevelWarning):
     """Rows were left out of a fit because a value in them is missing."""
 
 
+class FormulaWarning(MultilevelWarning):
+    """A formula says something else than it seems to, such as ``x^2``, which is ``x``."""
+
+
 class RankDeficiencyWarning(MultilevelWarning):
     """Columns of the fixed-effects design were dropped because others determine them."""
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from formula_reference import reference, typed_frame
 
-from multilevel.errors import RankDeficiencyWarning
+from multilevel.errors import FormulaWarning, RankDeficiencyWarning
 from multilevel.formula.build import build_design
 from multilevel.formula.design import Design
 from multilevel.formula.grammar import find_bars, parse_formula, update_formula
@@ -18,6 +18,7 @@ from multilevel.formula.grammar import find_bars, parse_formula, update_formula
 def design(formula: str, data: object = None, **options: object) -> Design:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RankDeficiencyWarning)
+        warnings.simplefilter("ignore", FormulaWarning)
         return build_design(formula, typed_frame() if data is None else data, **options)
 
 

@@ -79,8 +79,8 @@ def test_no_bars(text, expected):
         ("y + x", "no '~'"),
         ("y ~", "nothing right of '~'"),
         ("~", "nothing right of '~'"),
-        ("y ~ x | g", r"must stand in parentheses, as in '\(x \| g\)'"),
-        ("y ~ x + 1 || g", "must stand in parentheses"),
+        ("y ~ (1 | g) + x | h", "random-effects term cannot stand|bar cannot stand within the left side"),
+        ("y ~ 1 | g + 1 | h", "put each random-effects term in parentheses"),
         ("y ~ x * (1 | g)", r"'\(1 \| g\)' is part of the interaction 'x:\(1 \| g\)'"),
         ("y ~ (x + (1 | g))^2", "part of the interaction"),
         ("y ~ ((1 | g) | h)", r"A bar cannot stand within the left side of the random-effects term"),
@@ -106,8 +106,10 @@ def test_no_bars(text, expected):
         ("y ~ x ? z", r"the character '\?'"),
         ("y ~ 2 * x", "constant 2 cannot be a term"),
         ("y ~ x^z", "power must be a whole number"),
-        ("y ~ x > 2", r"write it inside I\(\)"),
-        ("y ~ !x", r"inside I\(\)"),
+        ("y ~ z + x > 2 + (1 | g)", r"takes in the whole sum 'z \+ x'"),
+        ("y ~ x^NaN + (1 | g)", "power must be a whole number"),
+        ("y ~ x^Inf + (1 | g)", "power must be a whole number"),
+        ("y ~ splines::x + (1 | g)", "'splines::' must stand before a function's name"),
     ],
 )
 def test_malformed_formulas(text, sentence):

@@ -133,8 +133,11 @@ class Objective:
 
     @property
     def walks_in_kernel(self) -> bool:
-        """Whether one kernel does the whole search: a single grouping factor and λ linear in its parameters."""
-        return self.exact_is_cheap and self.parameters.linear
+        """Whether one kernel does the whole search: a single grouping factor, λ linear in its parameters, not very many columns.
+
+        The kernel's own loops over the fixed effects are slower than LAPACK's where these are hundreds.
+        """
+        return self.exact_is_cheap and self.parameters.linear and self.products.n_fixed <= 400
 
     @property
     def residual_df(self) -> int:

@@ -20,6 +20,7 @@ from multilevel.export.stored_engine import restore_engine, store_engine
 from multilevel.export.stored_formula import (
     require,
     restore_encoder,
+    restore_formula,
     restore_levels,
     store_encoder,
     store_levels,
@@ -41,7 +42,6 @@ from multilevel.export.stored_residuals import (
 )
 from multilevel.export.stored_rows import restore_rows, store_rows
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
-from multilevel.formula.grammar import parse_formula
 from multilevel.model.fit_facts import StoredFacts
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedMode
     engine = restore_engine(engine_part, reader, random, by_name, n_columns, bool(manifest["reml"]))
     require(engine.beta.size == p, "the estimates have the wrong number")
     design = Design(
-        formula=parse_formula(str(manifest["formula"])),
+        formula=restore_formula(manifest),
         columns=cast("npt.NDArray[np.float64]", RowsNotSaved((nobs, n_columns))),
         n_fixed=p,
         fixed_names=tuple(texts(stored["fixed_names"])),

@@ -12,8 +12,9 @@ from multilevel.export.archive import ArchiveReader, ArchiveWriter
 from multilevel.formula.coding import CodedColumn
 from multilevel.formula.deparse import deparse
 from multilevel.formula.encoder import DesignEncoder, GroupEncoder, RandomEncoder
+from multilevel.formula.grammar import Formula, insert_constants, parse_formula
 from multilevel.formula.splines import OrthogonalPolynomials, SplineBasis
-from multilevel.formula.syntax import parse_expression
+from multilevel.formula.syntax import R_CONSTANTS, Constant, Node, parse_expression, walk
 
 MAX_DEGREE = 100
 """The highest degree of a spline; those of higher ones are not told apart in double precision."""
@@ -136,11 +137,17 @@ def store_encoder(encoder: DesignEncoder, groups: dict[str, int], writer: Archiv
         "offsets": [deparse(node) for node in encoder.offsets],
         "response": deparse(encoder.response),
         "state": [[text, store_state(value)] for text, value in encoder.state.items()],
+        "constants": sorted(spelled_constants(encoder)),
     }
 
 
 def restore_encoder(stored: Any, levels: list[Levels], reader: ArchiveReader) -> DesignEncoder:
     """Return the memory of a design."""
+    known = known_constants(stored)
+
+    def read(text: str) -> Node:
+        return insert_constants(parse_expression(text), known)
+
     return DesignEncoder(
         fixed=tuple(_restore_column(column) for column in stored["fixed"]),
         random=tuple(
@@ -150,18 +157,34 @@ def restore_encoder(stored: Any, levels: list[Levels], reader: ArchiveReader) ->
             for term in stored["random"]
         ),
         groups={
-            name: GroupEncoder(
-                name, tuple(map(parse_expression, texts(group["members"]))), levels[int(group["levels"])]
-            )
+            name: GroupEncoder(name, tuple(map(read, texts(group["members"]))), levels[int(group["levels"])])
             for name, group in stored["groups"].items()
         },
-        nodes={text: parse_expression(str(written)) for text, written in stored["nodes"].items()},
+        nodes={text: read(str(written)) for text, written in stored["nodes"].items()},
         levels={str(text): restore_levels(own, reader) for text, own in stored["levels"]},
         matrices={(str(text), str(kind)): reader.array(name, "f", 2) for text, kind, name in stored["matrices"]},
-        offsets=tuple(map(parse_expression, texts(stored["offsets"]))),
-        response=parse_expression(str(stored["response"])),
+        offsets=tuple(map(read, texts(stored["offsets"]))),
+        response=read(str(stored["response"])),
         state={str(text): restore_state(value) for text, value in stored["state"]},
     )
+
+
+def restore_formula(manifest: Any) -> Formula:
+    """Return the formula of a stored fit, with the constants that it had."""
+    known = known_constants(manifest["encoder"] or {})
+    return parse_formula(str(manifest["formula"])).with_constants(frozenset(R_CONSTANTS) - known.keys())
+
+
+def spelled_constants(encoder: DesignEncoder) -> set[str]:
+    """Return the names that stand for constants in the expressions of a design, such as ``pi``."""
+    nodes = [*encoder.nodes.values(), *encoder.offsets, encoder.response]
+    nodes += [member for group in encoder.groups.values() for member in group.members]
+    return {part.spelled for node in nodes for part in walk(node) if isinstance(part, Constant) and part.spelled}
+
+
+def known_constants(stored: Any) -> dict[str, float | bool]:
+    """Return what the names stand for that a stored design has as constants."""
+    return {name: R_CONSTANTS[name] for name in texts(stored.get("constants", []))}
 
 
 def _store_column(column: CodedColumn) -> list[Any]:

@@ -13,7 +13,14 @@ from multilevel.data.caller import warn_caller
 from multilevel.data.factors import Factor, combine
 from multilevel.data.frames import Frame, unknown_column
 from multilevel.data.missing import check_na_action
-from multilevel.errors import DataError, DataTypeError, FormulaError, RankDeficiencyWarning, UnknownColumnError
+from multilevel.errors import (
+    DataError,
+    DataTypeError,
+    FormulaError,
+    FormulaWarning,
+    RankDeficiencyWarning,
+    UnknownColumnError,
+)
 from multilevel.formula.coding import CodedColumn, Coding, Pieces, fill_column
 from multilevel.formula.deparse import deparse
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
@@ -84,6 +91,9 @@ def build_design(
         raise DataError("The data have no rows.")
     if formula.has_dot:
         formula = formula.expand_dot(frame.columns, exclude=[name for name in (weights, offset) if type(name) is str])
+    formula = formula.with_constants(frame)
+    for hint in formula.hints:
+        warn_caller(hint, FormulaWarning)
     found = evaluate_variables(formula, frame, weights, offset, residual)
     kept = drop_missing(found, na_action)
     check_values(found)

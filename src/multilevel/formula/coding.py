@@ -7,6 +7,7 @@ terms use it.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from multilevel.formula.contrasts import Contrast, make_contrast
 from multilevel.formula.deparse import deparse
 from multilevel.formula.terms import TermList
 from multilevel.formula.values import Matrix, Variable
+from multilevel.size_limits import beyond_limit, current_limits
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -82,6 +84,12 @@ class Coding:
                     spare_first_factor = False
                     marginal = False
                 blocks.append(self._block(text, marginal=marginal, fixed=fixed))
+            count = len(columns) + math.prod(map(len, blocks))
+            if count > current_limits().columns:
+                raise DataError(
+                    f"The term {term.label!r} has {math.prod(map(len, blocks)):,} columns, which makes {count:,} in all:"
+                    f" {beyond_limit('columns')}"
+                )
             earlier.append(frozenset(texts))
             # The first variable's columns vary fastest.
             for combination in itertools.product(*reversed(blocks)):

@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 
 from multilevel.data.numbers import format_number
-from multilevel.formula.syntax import BINDING, UNARY_BINDING, Binary, Constant, Name, Node, Paren, Unary
+from multilevel.formula.syntax import (
+    BINDING,
+    UNARY_BINDING,
+    Binary,
+    Call,
+    Constant,
+    Name,
+    Node,
+    Paren,
+    Unary,
+    left_chain,
+)
 
 _UNSPACED = frozenset({"/", "^", ":", "%%", "%/%"})
 _PLAIN_NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")
@@ -15,7 +26,10 @@ _ATOM = 99
 
 def quote_name(name: str) -> str:
     """Return a variable's name as it must be written in a formula: in backquotes where it is not a plain name."""
-    return name if _PLAIN_NAME.fullmatch(name) and name not in _RESERVED else f"`{name}`"
+    if _PLAIN_NAME.fullmatch(name) and name not in _RESERVED:
+        return name
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`"
 
 
 def deparse(node: Node) -> str:
@@ -27,21 +41,36 @@ def deparse(node: Node) -> str:
     >>> deparse(parse_expression("log( x )+I(x ** 2):z"))
     'log(x) + I(x^2):z'
     """
+    first, steps = left_chain(node)
+    text = _innermost(first)
+    if not steps:
+        return text
+    # Written along the left side in a loop; what needs parentheses there has them opened at the very beginning.
+    pieces, opened, before = [text], 0, _binding(first)
+    for step in steps:
+        binding = BINDING[step.op]
+        if before < binding + (step.op == "^"):
+            opened += 1
+            pieces.append(")")
+        pieces.append(step.op if step.op in _UNSPACED else f" {step.op} ")
+        pieces.append(_operand(step.right, UNARY_BINDING["-"] if step.op == "^" else binding + 1))
+        before = binding
+    return "(" * opened + "".join(pieces)
+
+
+def _innermost(node: Node) -> str:
     if isinstance(node, Name):
         return quote_name(node.id)
     if isinstance(node, Constant):
-        return _constant(node.value)
+        return node.spelled or _constant(node.value)
     if isinstance(node, Paren):
         return f"({deparse(node.inner)})"
     if isinstance(node, Unary):
         return node.op + _operand(node.operand, UNARY_BINDING[node.op])
-    if isinstance(node, Binary):
-        binding = BINDING[node.op]
-        left = _operand(node.left, binding + (node.op == "^"))
-        right = _operand(node.right, UNARY_BINDING["-"] if node.op == "^" else binding + 1)
-        return f"{left}{node.op}{right}" if node.op in _UNSPACED else f"{left} {node.op} {right}"
+    assert isinstance(node, Call)
     arguments = (f"{name} = {deparse(value)}" if name else deparse(value) for name, value in node.arguments)
-    return f"{node.function}({', '.join(arguments)})"
+    prefix = f"{node.package}::" if node.package else ""
+    return f"{prefix}{node.function}({', '.join(arguments)})"
 
 
 def _binding(node: Node) -> int:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -13,33 +12,39 @@ import numpy.typing as npt
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Column, Frame
 from multilevel.data.levels import level_text
-from multilevel.errors import FormulaError
+from multilevel.errors import FormulaError, MultilevelError
+from multilevel.formula.arguments import SIGNATURES, match_arguments, refuse_named
 from multilevel.formula.deparse import deparse
-from multilevel.formula.syntax import Binary, Call, Constant, Name, Node, Paren, Unary
-from multilevel.formula.transforms import TRANSFORMS, Arguments
-from multilevel.formula.values import Logical, Matrix, Value, Variable, as_factor, as_numbers, as_text, per_row
+from multilevel.formula.functions import FUNCTIONS, NAMES_IN_DOTS, Arguments, same_kind, spaced
+from multilevel.formula.syntax import (
+    R_CONSTANTS,
+    Binary,
+    Call,
+    Constant,
+    Name,
+    Node,
+    Paren,
+    Unary,
+    left_chain,
+    parse_expression,
+    shortened,
+)
+from multilevel.formula.transforms import TRANSFORMS
+from multilevel.formula.values import (
+    Logical,
+    Matrix,
+    Value,
+    Variable,
+    as_factor,
+    as_numbers,
+    as_text,
+    check_lengths,
+    described,
+    is_column,
+    truth,
+)
 
-FloatArray = npt.NDArray[np.float64]
-
-
-def _log(arguments: list[Value]) -> Any:
-    x = as_numbers(arguments[0], "log()")
-    return np.log(x) if len(arguments) == 1 else np.log(x) / math.log(as_numbers(arguments[1], "log()"))
-
-
-def _round_half_even(arguments: list[Value]) -> Any:
-    digits = int(as_numbers(arguments[1], "round()")) if len(arguments) > 1 else 0
-    return np.round(as_numbers(arguments[0], "round()"), digits)
-
-
-# Functions of each value by itself.
-ELEMENTWISE: dict[str, Callable[[Any], Any]] = {
-    "log2": np.log2, "log10": np.log10, "log1p": np.log1p, "exp": np.exp, "expm1": np.expm1, "sqrt": np.sqrt,
-    "abs": np.abs, "sign": np.sign, "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin,
-    "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
-    "floor": np.floor, "ceiling": np.ceil, "trunc": np.trunc, "as.integer": np.trunc,
-    "as.numeric": np.positive,
-}  # fmt: skip
+BoolArray = npt.NDArray[np.bool_]
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.true_divide, "^": np.float_power,
@@ -50,8 +55,18 @@ _COMPARISON: dict[str, Callable[[Any, Any], Any]] = {
     "==": np.equal, "!=": np.not_equal, "<": np.less, ">": np.greater, "<=": np.less_equal, ">=": np.greater_equal,
 }  # fmt: skip
 
-_OTHER = ("I", "offset", "log", "round", "ifelse", "is.na", "c", "seq", "pmin", "pmax", "identity")
-KNOWN_FUNCTIONS = tuple(sorted({*ELEMENTWISE, *TRANSFORMS, *_OTHER}))
+KNOWN_FUNCTIONS = tuple(sorted(SIGNATURES))
+
+
+class _Where:
+    """Where an operator stands, written out only for a message."""
+
+    def __init__(self, node: Unary | Binary) -> None:
+        self.node = node
+
+    def __str__(self) -> str:
+        """Return the beginning of a sentence."""
+        return f"The operator {self.node.op!r} in {shortened(deparse(self.node))!r}"
 
 
 class Evaluator:
@@ -80,6 +95,10 @@ class Evaluator:
             found = self._columns[name] = self.frame.column(name)
         return found
 
+    def has_column(self, name: str) -> bool:
+        """Tell whether there is a column of that name."""
+        return name in self.frame
+
     def variable(self, node: Node) -> Variable:
         """Evaluate a variable of a term: numbers, a matrix, or a factor."""
         if isinstance(node, Name):
@@ -103,6 +122,13 @@ class Evaluator:
 
     def value(self, node: Node) -> Value:
         """Evaluate any expression."""
+        first, steps = left_chain(node)
+        found = self._innermost(first)
+        for step in steps:
+            found = self._binary(step, found, self.value(step.right))
+        return found
+
+    def _innermost(self, node: Node) -> Value:
         if isinstance(node, Constant):
             return node.value
         if isinstance(node, Paren):
@@ -111,193 +137,186 @@ class Evaluator:
             return self._name(node)
         if isinstance(node, Unary):
             return self._unary(node)
-        if isinstance(node, Binary):
-            return self._binary(node)
+        assert isinstance(node, Call)
         return self._call(node)
 
     def _name(self, node: Name) -> Value:
+        if node.id in R_CONSTANTS and not self.has_column(node.id):
+            return R_CONSTANTS[node.id]
         column = self.column(node.id)
         values = column.values
         if isinstance(values, Factor):
             return values
         if values.dtype.kind == "b":
-            truth = values.astype(np.float64)
+            known = values.astype(np.float64)
             if column.missing is not None:
-                truth[column.missing] = np.nan
-            return Logical(truth)
+                known[column.missing] = np.nan
+            return Logical(known)
         return column.as_numbers().astype(np.float64, copy=False)
 
     def _unary(self, node: Unary) -> Value:
-        where = f"The operator {node.op!r} in {deparse(node)!r}"
+        where = _Where(node)
         operand = self.value(node.operand)
         if node.op == "!":
-            return Logical(1.0 - _truth(operand, where))
-        numbers = as_numbers(operand, where)
-        return _same_kind(numbers if node.op == "+" else -numbers, operand)
+            return _logical(1.0 - truth(operand, where), operand)
+        found = as_numbers(operand, where)
+        return same_kind(found if node.op == "+" else -found, operand)
 
-    def _binary(self, node: Binary) -> Value:
-        op = node.op
-        where = f"The operator {op!r} in {deparse(node)!r}"
-        left, right = self.value(node.left), self.value(node.right)
+    def _binary(self, node: Binary, left: Value, right: Value) -> Value:
+        op, where = node.op, _Where(node)
         if op == ":":
-            low, high = as_numbers(left, where), as_numbers(right, where)
-            if isinstance(low, np.ndarray) or isinstance(high, np.ndarray):
-                raise FormulaError(f"{where} makes a range of constants here, and its arguments are columns.")
-            step = 1 if high >= low else -1
-            return [low + step * i for i in range(int(abs(high - low) + 1e-10) + 1)]
+            return _range(left, right, where)
         if op == "%in%":
-            return self._member(left, right, where)
+            return _member(left, right, where)
+        check_lengths(where, left, right)
         if op in _COMPARISON:
             return self._compare(op, left, right, where)
         if op in ("&", "|", "&&", "||"):
-            a, b = _truth(left, where), _truth(right, where)
+            a, b = truth(left, where), truth(right, where)
             # A known false decides an "and", a known true an "or", whatever the other side.
             if op[0] == "&":
-                return Logical(np.where((a == 0) | (b == 0), 0.0, a * b))
-            return Logical(np.where((a == 1) | (b == 1), 1.0, a + b))
+                return _logical(np.where((a == 0) | (b == 0), 0.0, a * b), left, right)
+            return _logical(np.where((a == 1) | (b == 1), 1.0, a + b), left, right)
         a, b = as_numbers(left, where), as_numbers(right, where)
         with np.errstate(all="ignore"):
             result = _ARITHMETIC[op](a, b)
-        return _same_kind(result, left, right)
+        return same_kind(result, left, right)
 
-    def _compare(self, op: str, left: Value, right: Value, where: str) -> Value:
+    def _compare(self, op: str, left: Value, right: Value, where: _Where) -> Value:
         compare = _COMPARISON[op]
         if isinstance(left, str | Factor) or isinstance(right, str | Factor):
-            a, b = _text_side(left, self.n_rows), _text_side(right, self.n_rows)
             if op not in ("==", "!="):
                 raise FormulaError(f"{where} needs numbers; text and categories can only be compared by == and !=.")
+            a, b = _text_side(left, self.n_rows), _text_side(right, self.n_rows)
             unknown = np.array([u is None or v is None for u, v in zip(a, b, strict=True)])
-            truth = compare(a, b).astype(np.float64)
-            truth[unknown] = np.nan
-            return Logical(truth)
+            known = compare(a, b).astype(np.float64)
+            known[unknown] = np.nan
+            return Logical(known)
         a, b = as_numbers(left, where), as_numbers(right, where)
-        truth = np.asarray(compare(a, b), dtype=np.float64)
+        known = np.asarray(compare(a, b), dtype=np.float64)
         unknown = np.isnan(a) | np.isnan(b)
-        return Logical(np.where(unknown, np.nan, truth))
-
-    def _member(self, left: Value, right: Value, where: str) -> Value:
-        options = right if isinstance(right, list) else [right]
-        if isinstance(left, Factor):
-            names = [level_text(option) for option in options]
-            chosen = np.array([name in names for name in left.levels.names] + [False])
-            return Logical(chosen[left.codes].astype(np.float64))
-        return Logical(np.isin(as_numbers(left, where), np.asarray(options, dtype=np.float64)).astype(np.float64))
+        return _logical(np.where(unknown, np.nan, known), left, right)
 
     def _call(self, node: Call) -> Value:
         name = node.function
-        transform = TRANSFORMS.get(name)
-        if transform is not None:
-            arguments = self._bind(node, transform.parameters)
-            key = deparse(node)
-            if self.training and key not in self.state:
-                self.state[key] = transform.fit(arguments)
-            return transform.apply(arguments, self.state[key])
-        if name in ELEMENTWISE:
-            (argument,) = self._positional(node, 1, 1)
-            return _same_kind(per_row(ELEMENTWISE[name])(as_numbers(argument, f"{name}()")), argument)
-        if name in _OTHER:
-            return self._other(node)
-        near = difflib.get_close_matches(name, KNOWN_FUNCTIONS, n=2)
-        if name == "C":
+        signature = SIGNATURES.get(name)
+        if signature is None:
+            self._refuse_call(node)
+        if node.package and node.package != signature.package:
             raise FormulaError(
-                f"The function C() in {deparse(node)!r} is not known in formulas: write factor(x) for a factor, and give its"
-                " contrasts as contrasts={'x': …}."
+                f"The function {name}() in {deparse(node)!r} is not one of R's package {node.package};"
+                f" write {name}() without it."
             )
-        hint = f"did you mean {' or '.join(near)}?" if near else f"the functions are {', '.join(KNOWN_FUNCTIONS)}."
-        raise FormulaError(f"The function {name}() in {deparse(node)!r} is not known in formulas; {hint}")
+        arguments = self._arguments(node)
+        try:
+            transform = TRANSFORMS.get(name)
+            if transform is None:
+                return FUNCTIONS[name](arguments)
+            if self.training and arguments.call not in self.state:
+                self.state[arguments.call] = transform.fit(arguments)
+            return transform.apply(arguments, self.state.get(arguments.call))
+        except MultilevelError as error:
+            if type(error) is not FormulaError or arguments.call in str(error):
+                raise
+            raise FormulaError(f"In {shortened(arguments.call)!r}: {error}") from error
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise FormulaError(f"{shortened(arguments.call)!r} cannot be evaluated: {error}.") from error
 
-    def _other(self, node: Call) -> Value:
+    def _arguments(self, node: Call) -> Arguments:
+        """Match the arguments of a call and evaluate them."""
+        signature = SIGNATURES[node.function]
+        matched = match_arguments(node, signature)
+        if node.function not in NAMES_IN_DOTS and node.function != "poly":
+            refuse_named(node, signature, matched.dots)
+        named = {name: self.value(argument) for name, argument in matched.named.items()}
+        dots = tuple(self.value(argument) for _, argument in matched.dots)
+        for name, value in named.items():
+            if is_column(value) and name not in _COLUMNS:
+                raise FormulaError(
+                    f"The argument {name} of {node.function}() in {shortened(deparse(node))!r} must be a constant, not a column."
+                )
+        self._check_codes(node, matched.named.get("x"), named.get("x"))
+        return Arguments(deparse(node), named, dots, self.n_rows, tuple(name for name, _ in matched.dots))
+
+    @staticmethod
+    def _check_codes(node: Call, argument: Node | None, value: Value) -> None:
+        """Refuse the numbers of a column that may be text or categories: it is not plain which are meant."""
+        while isinstance(argument, Paren):
+            argument = argument.inner
+        if node.function not in ("as.numeric", "as.double", "as.integer") or not isinstance(argument, Name):
+            return
+        if isinstance(value, Factor) and not value.ordered and not value.logical:
+            own, name = node.function, deparse(argument)
+            raise FormulaError(
+                f"{deparse(node)!r} needs numbers, and {name!r} is text or categories: write {own}(factor({name})) for the places"
+                f" of its levels, or {own}(as.character({name})) for the numbers that they spell."
+            )
+
+    def _refuse_call(self, node: Call) -> NoReturn:
         name = node.function
-        if name in ("I", "offset", "identity"):
-            (argument,) = self._positional(node, 1, 1)
-            return argument
-        if name == "log":
-            numbers = self._positional(node, 1, 2)
-            return _same_kind(per_row(_log)(numbers), numbers[0])
-        if name == "round":
-            numbers = self._positional(node, 1, 2)
-            return _same_kind(_round_half_even(numbers), numbers[0])
-        if name == "c":
-            items: list[Any] = []
-            for argument in self._positional(node, 0, None):
-                if isinstance(argument, list):
-                    items.extend(argument)
-                elif isinstance(argument, str | bool | int | float):
-                    items.append(argument)
-                else:
-                    raise FormulaError(f"{deparse(node)!r} can only hold constants.")
-            return items
-        if name == "seq":
-            bounds = [as_numbers(v, "seq()") for v in self._positional(node, 2, 3)]
-            step = bounds[2] if len(bounds) == 3 else 1.0
-            return [bounds[0] + step * i for i in range(int((bounds[1] - bounds[0]) / step + 1e-10) + 1)]
-        if name == "is.na":
-            (argument,) = self._positional(node, 1, 1)
-            if isinstance(argument, Factor):
-                return Logical((argument.codes < 0).astype(np.float64))
-            return Logical(np.isnan(as_numbers(argument, "is.na()")).astype(np.float64))
-        if name == "ifelse":
-            return self._ifelse(node)
-        smallest = np.minimum if name == "pmin" else np.maximum
-        values = self._positional(node, 2, None)
-        result = as_numbers(values[0], f"{name}()")
-        for value in values[1:]:
-            result = smallest(result, as_numbers(value, f"{name}()"))
-        return _same_kind(result, *values)
-
-    def _ifelse(self, node: Call) -> Value:
-        test, yes, no = self._positional(node, 3, 3)
-        truth = _truth(test, f"The condition of {deparse(node)!r}")
-        if isinstance(yes, str | Factor) or isinstance(no, str | Factor):
-            chosen = np.where(truth == 1, as_text(yes, self.n_rows), as_text(no, self.n_rows))
-            chosen[np.isnan(truth)] = None
-            return as_factor(chosen, "ifelse()")
-        picked = np.where(truth == 1, as_numbers(yes, "ifelse()"), as_numbers(no, "ifelse()"))
-        return np.where(np.isnan(truth), np.nan, picked)
-
-    def _positional(self, node: Call, fewest: int, most: int | None) -> list[Value]:
-        count = len(node.arguments)
-        if count < fewest or (most is not None and count > most):
-            wanted = f"{fewest}" if fewest == most else f"at least {fewest}" if most is None else f"{fewest} to {most}"
-            raise FormulaError(f"{deparse(node)!r} has {count} arguments; {node.function}() takes {wanted}.")
-        return [self.value(argument) for _, argument in node.arguments]
-
-    def _bind(self, node: Call, parameters: tuple[str, ...]) -> Arguments:
-        """Match arguments to parameters: by name, then by position."""
-        bound: Arguments = {}
-        free = [p for p in parameters if p not in {name for name, _ in node.arguments}]
-        for name, argument in node.arguments:
-            if name is None:
-                if not free:
-                    raise FormulaError(f"{deparse(node)!r} has too many arguments.")
-                name = free.pop(0)
-            elif name not in parameters:
-                known = ", ".join(parameters)
-                raise FormulaError(f"{node.function}() has no argument {name!r} in {deparse(node)!r}; it has {known}.")
-            bound[name] = self.value(argument)
-        if parameters[0] not in bound:
-            raise FormulaError(f"{deparse(node)!r} needs a column as its first argument.")
-        return bound
+        near = difflib.get_close_matches(name, KNOWN_FUNCTIONS, n=2)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"the functions are {', '.join(KNOWN_FUNCTIONS)}."
+        raise FormulaError(f"The function {name}() in {shortened(deparse(node))!r} is not known in formulas; {hint}")
 
 
-def _truth(value: Value, where: str) -> Any:
-    if isinstance(value, Factor) and value.logical:
-        return np.where(value.codes < 0, np.nan, value.codes)
-    numbers = as_numbers(value, where)
-    return np.where(np.isnan(numbers), np.nan, numbers != 0)
+def evaluate_condition(text: str, data: Any) -> BoolArray:
+    """Return the rows of data for which a condition such as ``"age > 18 & sex == 'f'"`` is known to be true.
+
+    Raises
+    ------
+    FormulaError
+        The text cannot be read, or is no condition on columns of the data.
+    UnknownColumnError
+        It names a column that the data do not have.
+    """
+    evaluator = Evaluator(data if isinstance(data, Frame) else Frame(data))
+    value = evaluator.value(parse_expression(text))
+    if isinstance(value, bool):
+        return np.full(evaluator.n_rows, value)
+    if not isinstance(value, Logical) and not (isinstance(value, Factor) and value.logical):
+        raise FormulaError(f"The condition {shortened(text)!r} must be true or false in each row, as 'x > 3' is.")
+    found: BoolArray = np.broadcast_to(truth(value, "The condition") == 1, (evaluator.n_rows,))
+    return found
+
+
+_COLUMNS = frozenset({"x", "f", "object", "test", "yes", "no", "base"})
+"""Arguments that may be columns; others are constants."""
+
+
+def _logical(values: Any, *sources: Value) -> Value:
+    """Return truth values as a column, or as a constant where they come of constants."""
+    if any(map(is_column, sources)):
+        return Logical(values)
+    found = np.asarray(values)
+    if found.ndim:
+        return [float(value) if np.isnan(value) else bool(value) for value in found.tolist()]
+    return float(found) if np.isnan(found) else bool(found)
+
+
+def _range(left: Value, right: Value, where: _Where) -> Value:
+    low, high = as_numbers(left, where), as_numbers(right, where)
+    if isinstance(low, np.ndarray) or isinstance(high, np.ndarray):
+        raise FormulaError(f"{where} makes a range of constants here, and its arguments are columns.")
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise FormulaError(f"{where} makes a range of finite numbers, not from {described(low)} to {described(high)}.")
+    return spaced(low, 1 if high >= low else -1, abs(high - low), where)
+
+
+def _member(left: Value, right: Value, where: _Where) -> Value:
+    if is_column(right):
+        raise FormulaError(f"{where} needs constants on its right, such as c(1, 2), and has a column there.")
+    options = right if isinstance(right, list) else [right]
+    if isinstance(left, str) or left is None or isinstance(left, list):
+        raise FormulaError(f"{where} needs a column on its left, and has {described(left)}.")
+    texts = any(isinstance(option, str) for option in options)
+    if isinstance(left, Factor) or texts:
+        factor = as_factor(left, where)
+        names = {level_text(option) for option in options if option is not None}
+        chosen = np.array([name in names for name in factor.levels.names] + [False])
+        return Logical(chosen[factor.codes].astype(np.float64))
+    known = np.asarray([option for option in options if option is not None], dtype=np.float64)
+    return _logical(np.isin(as_numbers(left, where), known).astype(np.float64), left)
 
 
 def _text_side(value: Value, n_rows: int) -> Any:
-    if isinstance(value, int | float):
-        return as_text(level_text(value), n_rows)
-    return as_text(value, n_rows)
-
-
-def _same_kind(result: Any, *sources: Value) -> Value:
-    """Return constants as constants and columns as arrays."""
-    if isinstance(result, np.ndarray) and result.ndim:
-        if any(isinstance(source, np.ndarray | Logical | Matrix | Factor) for source in sources):
-            return result
-        constants: list[Any] = result.tolist()
-        return constants
-    return float(result)
+    return as_text(level_text(value) if isinstance(value, bool | int | float) else value, n_rows)

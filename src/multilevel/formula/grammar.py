@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce
+from typing import Any
 
 from multilevel.errors import DataTypeError, FormulaError
 from multilevel.formula.deparse import deparse
 from multilevel.formula.structured import ORDERED, STRUCTURES, BarParts, bar_parts
-from multilevel.formula.syntax import Binary, Call, Constant, Name, Node, Paren, Unary, names_in, parse_sides
-from multilevel.formula.terms import TermList, expand_terms, is_bar
+from multilevel.formula.syntax import (
+    BINDING,
+    R_CONSTANTS,
+    Binary,
+    Call,
+    Constant,
+    Name,
+    Node,
+    Paren,
+    Unary,
+    interaction_members,
+    left_chain,
+    names_in,
+    parse_sides,
+    rewritten,
+    shortened,
+)
+from multilevel.formula.terms import OPERATORS, TermList, expand_terms, is_bar
+from multilevel.size_limits import beyond_limit, current_limits
 
 _DOT = Name(".")
 
@@ -51,7 +69,7 @@ class Bar:
     @property
     def group_variables(self) -> tuple[Node, ...]:
         """The expressions whose combinations make the grouping factor, ``a`` and ``b`` in ``a:b``."""
-        return _interaction_members(self.group_node)
+        return interaction_members(self.group_node)
 
     def split(self) -> tuple[Bar, ...]:
         """Return the plain terms that this one stands for, in lme4's order.
@@ -97,9 +115,21 @@ class Formula:
     right_node: Node = field(repr=False, compare=False)
     term_list: TermList = field(repr=False, compare=False)
     plain_bars: tuple[Bar, ...] = field(repr=False, compare=False)
+    _hints: tuple[str, ...] = field(repr=False, compare=False, default=())
 
     def __str__(self) -> str:
         return self.text
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return _make_formula, (self.response_node, self.right_node)
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """Sentences about what the formula seems to say and does not, such as the square of a variable."""
+        found = [*self.term_list.hints, *self._hints]
+        for bar in self.random:
+            found += bar.term_list.hints
+        return tuple(dict.fromkeys(found))
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -138,6 +168,14 @@ class Formula:
         total = reduce(lambda left, right: Binary("+", left, right), names)
         return _make_formula(self.response_node, _substitute(self.right_node, total))
 
+    def with_constants(self, columns: Container[str]) -> Formula:
+        """Return the formula with R's ``pi``, ``T`` and ``F`` as constants, where they are no columns and no terms."""
+        constants = {name: value for name, value in R_CONSTANTS.items() if name not in columns}
+        if not constants.keys() & set(self.variables):
+            return self
+        response = None if self.response_node is None else insert_constants(self.response_node, constants)
+        return _make_formula(response, insert_constants(self.right_node, constants))
+
 
 def parse_formula(text: str | Formula) -> Formula:
     """Read a formula.
@@ -174,9 +212,11 @@ def parse_formula(text: str | Formula) -> Formula:
 def _parse_cached(text: str) -> Formula:
     left, right, tilde = parse_sides(text)
     if not tilde:
-        raise FormulaError(f"The formula {text.strip()!r} has no '~' between the response and the terms.")
+        raise FormulaError(f"The formula {shortened(text)!r} has no '~' between the response and the terms.")
     if right is None:
-        raise FormulaError(f"The formula {text.strip()!r} has nothing right of '~'; write '1' for an intercept alone.")
+        raise FormulaError(
+            f"The formula {shortened(text)!r} has nothing right of '~'; write '1' for an intercept alone."
+        )
     return _make_formula(left, right)
 
 
@@ -237,6 +277,7 @@ def _make_formula(left: Node | None, right: Node) -> Formula:
     """Check a formula's two sides and put the record together."""
     if left is not None:
         _refuse_bars(left, "the response")
+    right, hints = _with_bars_apart(right)
     whole = expand_terms(right)
     bars = []
     for term in whole.terms:
@@ -266,6 +307,7 @@ def _make_formula(left: Node | None, right: Node) -> Formula:
         right_node=right,
         term_list=fixed,
         plain_bars=tuple(part for bar in bars for part in bar.split()),
+        _hints=hints,
     )
 
 
@@ -279,7 +321,7 @@ def _make_bar(parts: BarParts) -> Bar:
     if columns.offsets:
         raise FormulaError(f"The random-effects term '({bar})' has an offset; an offset belongs to the fixed part.")
     for nested in _nested_groups(group):
-        for member in _interaction_members(nested):
+        for member in interaction_members(nested):
             _check_group(member, bar)
     if not columns.intercept and not columns.terms:
         raise FormulaError(f"The random-effects term '({bar})' has no columns: nothing is left of '0'.")
@@ -304,21 +346,112 @@ def _check_group(member: Node, bar: Bar) -> None:
 
 
 def _refuse_bars(node: Node, where: str) -> None:
-    if isinstance(node, Call) and is_bar(node):
-        raise FormulaError(f"A random-effects term cannot stand within {where}: {deparse(node)!r}.")
-    if isinstance(node, Paren):
-        _refuse_bars(node.inner, where)
-    elif isinstance(node, Unary):
-        _refuse_bars(node.operand, where)
-    elif isinstance(node, Binary):
-        if node.op in ("|", "||"):
-            raise FormulaError(f"A bar cannot stand within {where}: {deparse(node)!r}.")
-        _refuse_bars(node.left, where)
-        _refuse_bars(node.right, where)
+    waiting: list[Node] = [node]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Call) and is_bar(node):
+            raise FormulaError(f"A random-effects term cannot stand within {where}: {deparse(node)!r}.")
+        if isinstance(node, Paren):
+            waiting.append(node.inner)
+        elif isinstance(node, Unary):
+            waiting.append(node.operand)
+        elif isinstance(node, Binary):
+            if node.op in ("|", "||"):
+                raise FormulaError(
+                    f"A bar cannot stand within {where}: {deparse(node)!r}; put each random-effects term in parentheses, as in"
+                    " '(1 | a) + (1 | b)', and a comparison with '|' inside I()."
+                )
+            waiting += [node.right, node.left]
+
+
+def _with_bars_apart(node: Node) -> tuple[Node, tuple[str, ...]]:
+    """Put random-effects terms in parentheses of their own where an operator that binds loosely takes in more.
+
+    ``1 | g`` is ``(1 | g)``, and ``x > 3 + (1 | g)``, in which the sum is compared, is ``(x > 3) + (1 | g)``.
+    """
+    if isinstance(node, Binary) and node.op in ("|", "||"):
+        _refuse_bars(node.left, f"the left side of the random-effects term {deparse(node)!r}")
+        _refuse_bars(node.right, f"the grouping factor of the random-effects term {deparse(node)!r}")
+        hint: tuple[str, ...] = ()
+        if deparse(node.left) != "1":
+            hint = (
+                f"The formula's right side {deparse(node)!r} is read as one random-effects term, as in lme4, so that the intercept"
+                " is the only fixed effect; put the random-effects terms in parentheses, as in"
+                f" '{deparse(node.left)} + (1 | {deparse(node.right)})', to have others.",
+            )
+        return Paren(node), hint
+    if not _is_condition(node):
+        return node, ()
+    bars: list[Node] = []
+    condition: Node = Paren(_without_sums(node, bars))
+    return reduce(lambda left, bar: Binary("+", left, bar), bars, condition), ()
+
+
+def _is_condition(node: Node) -> bool:
+    return (isinstance(node, Binary) and node.op not in OPERATORS and BINDING[node.op] < BINDING["+"]) or (
+        isinstance(node, Unary) and node.op == "!"
+    )
+
+
+def _without_sums(node: Node, bars: list[Node]) -> Node:
+    """Return a condition without the random-effects terms in the sums that it compares; these are added to `bars`."""
+    if isinstance(node, Unary) and _is_condition(node):
+        return Unary(node.op, _without_sums(node.operand, bars))
+    if isinstance(node, Binary) and _is_condition(node):
+        left = _without_sums(node.left, bars)
+        return Binary(node.op, left, _without_sums(node.right, bars))
+    first, steps = left_chain(node)
+    parts = [(step.op, step.right) for step in steps if step.op in ("+", "-")] if steps else []
+    if not parts or len(parts) < len(steps):
+        return node
+    parts.insert(0, ("+", first))
+    bars += [part for op, part in parts if op == "+" and is_bar(part)]
+    left_over = [part for op, part in parts if op == "-" or not is_bar(part)]
+    if len(left_over) != 1:
+        raise FormulaError(
+            f"In the formula a comparison takes in the whole sum {shortened(deparse(node))!r}, because it binds less tightly"
+            " than '+'; put it in parentheses, as in 'z + (x > 3)'."
+        )
+    return left_over[0]
+
+
+def insert_constants(node: Node, constants: Mapping[str, float | bool], term: bool = True) -> Node:
+    """Put constants in the place of their names in calls and arithmetic, but not where the name is itself a term."""
+
+    def change(part: Node) -> Node | None:
+        if isinstance(part, Name):
+            if term or part.id not in constants:
+                return part
+            return Constant(constants[part.id], spelled=part.id)
+        inside = isinstance(part, Call) and not is_bar(part)
+        if term and (inside or (isinstance(part, Binary) and part.op not in OPERATORS)):
+            return insert_constants(part, constants, term=False)
+        return None
+
+    return rewritten(node, change)
 
 
 def _without_bars(node: Node) -> Node | None:
     """Drop the random-effects terms from a sum; None when nothing else is there."""
+    first, steps = left_chain(node)
+    for i in range(len(steps) - 1, -1, -1):
+        if steps[i].op not in ("+", "-"):
+            first, steps = steps[i], steps[i + 1 :]
+            break
+    result = _innermost_without_bars(first)
+    for step in steps:
+        right = _without_bars(step.right)
+        if right is None:
+            continue
+        if result is None:
+            result = right if step.op == "+" else Unary("-", right)
+        else:
+            unchanged = result is step.left and right is step.right
+            result = step if unchanged else Binary(step.op, result, right)
+    return result
+
+
+def _innermost_without_bars(node: Node) -> Node | None:
     if is_bar(node):
         return None
     if isinstance(node, Paren):
@@ -327,38 +460,20 @@ def _without_bars(node: Node) -> Node | None:
     if isinstance(node, Unary) and node.op in "+-":
         operand = _without_bars(node.operand)
         return None if operand is None else node if operand is node.operand else Unary(node.op, operand)
-    if isinstance(node, Binary) and node.op in "+-":
-        left, right = _without_bars(node.left), _without_bars(node.right)
-        if right is None:
-            return left
-        if left is None:
-            return right if node.op == "+" else Unary("-", right)
-        return node if left is node.left and right is node.right else Binary(node.op, left, right)
     return node
 
 
 def _substitute(node: Node, replacement: Node) -> Node:
-    """Put an expression in the place of every ``.``."""
-    if node == _DOT:
-        return replacement
-    if isinstance(node, Paren):
-        inner = _substitute(node.inner, replacement)
-        return inner if isinstance(inner, Paren) and not is_bar(inner) else Paren(inner)
-    if isinstance(node, Unary):
-        return Unary(node.op, _grouped(_substitute(node.operand, replacement), node.operand))
-    if isinstance(node, Binary):
-        # Left of a "+" or "-" a sum needs no parentheses: it is read from the left anyway.
-        left = _substitute(node.left, replacement)
-        if node.op not in ("+", "|", "||"):
-            left = _grouped(left, node.left)
-        return Binary(node.op, left, _grouped(_substitute(node.right, replacement), node.right))
-    if isinstance(node, Call):
-        return Call(node.function, tuple((name, _substitute(value, replacement)) for name, value in node.arguments))
-    return node
+    """Put an expression in the place of every ``.``; deparsing adds the parentheses that it needs."""
 
+    def change(part: Node) -> Node | None:
+        if part == _DOT:
+            return replacement
+        if isinstance(part, Paren) and part.inner == _DOT and isinstance(replacement, Paren):
+            return replacement if not is_bar(replacement) else Paren(replacement)
+        return None
 
-def _grouped(new: Node, old: Node) -> Node:
-    return Paren(new) if old == _DOT and isinstance(new, Binary | Unary) else new
+    return rewritten(node, change)
 
 
 def _uncorrelated(node: Node) -> tuple[Node, ...]:
@@ -377,14 +492,14 @@ def _nested_groups(node: Node) -> tuple[Node, ...]:
         node = node.inner
     if not (isinstance(node, Binary) and node.op == "/"):
         return (node,)
-    outer = _nested_groups(node.left)
-    inner = _nested_groups(node.right)
-    return tuple(Binary(":", part, outer[0]) for part in inner) + outer
-
-
-def _interaction_members(node: Node) -> tuple[Node, ...]:
-    if isinstance(node, Paren):
-        return _interaction_members(node.inner)
-    if isinstance(node, Binary) and node.op == ":":
-        return (*_interaction_members(node.left), *_interaction_members(node.right))
-    return (node,)
+    first, steps = left_chain(node)
+    for i in range(len(steps) - 1, -1, -1):
+        if steps[i].op != "/":
+            first, steps = steps[i], steps[i + 1 :]
+            break
+    if len(steps) >= current_limits().nesting:
+        raise FormulaError(f"A random-effects term nests {len(steps) + 1} grouping factors: {beyond_limit('nesting')}")
+    groups = _nested_groups(first)
+    for step in steps:
+        groups = tuple(Binary(":", part, groups[0]) for part in _nested_groups(step.right)) + groups
+    return groups

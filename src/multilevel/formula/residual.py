@@ -14,7 +14,7 @@ from multilevel.errors import DataError, DataTypeError
 from multilevel.formula.design import GroupingFactor, ResidualDesign
 from multilevel.formula.evaluate import Evaluator
 from multilevel.formula.nlme_spelling import combination, correlation_call, nlme_advice, strata_call
-from multilevel.formula.syntax import Binary, Node, Paren, parse_expression
+from multilevel.formula.syntax import interaction_members, parse_expression
 from multilevel.formula.values import Matrix, Variable
 
 FloatArray = npt.NDArray[np.float64]
@@ -216,15 +216,7 @@ def residual_variables(parts: tuple[ResidualPart, ...], evaluator: Evaluator) ->
 
 def stratum_factor(text: str, evaluator: Evaluator) -> Factor:
     """Evaluate a factor, or a combination such as ``"a:b"``."""
-    return combine([evaluator.factor(node) for node in _members(parse_expression(text))])
-
-
-def _members(node: Node) -> list[Node]:
-    if isinstance(node, Paren):
-        return _members(node.inner)
-    if isinstance(node, Binary) and node.op == ":":
-        return [*_members(node.left), *_members(node.right)]
-    return [node]
+    return combine([evaluator.factor(node) for node in interaction_members(parse_expression(text))])
 
 
 def residual_design(

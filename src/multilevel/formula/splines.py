@@ -97,6 +97,10 @@ class SplineBasis:
         if boundary is not None and len(boundary) != 2:
             raise FormulaError(f"{function} needs two boundary knots, not {len(boundary)}.")
         low, high = (min(boundary), max(boundary)) if boundary is not None else (float(x.min()), float(x.max()))
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise FormulaError(
+                f"{function} needs at least two distinct finite values between its boundary knots, which are {low:g} and {high:g}."
+            )
         if df is not None and knots is None:
             fewest = 1 + intercept if natural else degree + intercept
             if df < fewest:

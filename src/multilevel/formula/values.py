@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.factors import Factor, factorize
-from multilevel.data.levels import Levels
+from multilevel.data.levels import Levels, level_text
 from multilevel.errors import FormulaError
 
 FloatArray = npt.NDArray[np.float64]
@@ -30,6 +29,11 @@ class Logical:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Text(Factor):
+    """Text that an expression made: a factor whose levels are the texts, and no codes to count with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Matrix:
     """Several columns made by one expression, such as the basis of a spline, with what R adds to their names."""
 
@@ -43,25 +47,64 @@ Value = npt.NDArray[Any] | Logical | Matrix | Factor | Constants
 Variable = npt.NDArray[Any] | Matrix | Factor
 
 
-def as_numbers(value: Value, where: str) -> Any:
-    """Return a float or an array of floats, for arithmetic."""
+def as_numbers(value: Value, where: object) -> Any:
+    """Return a float or an array of floats, for arithmetic; `where` is what is said to need them."""
     if isinstance(value, np.ndarray):
         return value.astype(np.float64, copy=False)
     if isinstance(value, Logical):
         return value.values
     if isinstance(value, bool | int | float):
         return float(value)
-    if isinstance(value, list):
-        return np.asarray(value, dtype=np.float64)
     if isinstance(value, Matrix):
         if value.values.shape[1] == 1:
             return value.values[:, 0]
         raise FormulaError(f"{where} needs one column of numbers, and its argument has {value.values.shape[1]}.")
-    kind = "a factor or text" if isinstance(value, Factor) else "a piece of text" if isinstance(value, str) else "NULL"
+    if isinstance(value, list):
+        if len(value) == 1:
+            return as_numbers(value[0], where)
+        if all(isinstance(item, bool | int | float) for item in value):
+            return np.array(value, dtype=np.float64)
+        kind = f"the list {described(value)}"
+    else:
+        kind = "a factor or text" if isinstance(value, Factor) else described(value)
     raise FormulaError(f"{where} needs numbers, and its argument is {kind}.")
 
 
-def as_factor(value: Value, where: str) -> Factor:
+def described(value: Value) -> str:
+    """Write a value for a message: a constant as it is, a column as such."""
+    if isinstance(value, Logical | Matrix | Factor | np.ndarray):
+        return "a column"
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, str):
+        return f"the text {value!r}"
+    if isinstance(value, list):
+        shown = ", ".join(repr(item) if isinstance(item, str) else level_text(item) for item in value[:3])
+        return f"c({shown}{', …' if len(value) > 3 else ''})"
+    return "NaN" if np.isnan(value) else level_text(float(value))
+
+
+def is_column(value: Value) -> bool:
+    """Tell whether a value has one entry for each row."""
+    return isinstance(value, Logical | Matrix | Factor | np.ndarray)
+
+
+def check_lengths(where: object, *values: Value) -> None:
+    """Refuse a list of constants beside a column, or beside a list of another length."""
+    lists = [value for value in values if isinstance(value, list) and len(value) != 1]
+    if lists and (any(map(is_column, values)) or len({len(value) for value in lists}) > 1):
+        others = [value for value in values if value is not lists[0]]
+        other = next((value for value in others if is_column(value)), None)
+        beside = "a column" if other is not None else f"one of {len(lists[-1])}"
+        raise FormulaError(
+            f"{where} joins a list of {len(lists[0])} constants, {described(lists[0])}, and {beside}; it needs single constants"
+            " beside columns, and lists of the same length."
+        )
+
+
+def as_factor(value: Value, where: object) -> Factor:
     """Return a factor made of any column."""
     if isinstance(value, Factor):
         return value
@@ -69,7 +112,7 @@ def as_factor(value: Value, where: str) -> Factor:
         return value.as_factor()
     if isinstance(value, np.ndarray):
         return factorize(value)
-    raise FormulaError(f"{where} needs a column.")
+    raise FormulaError(f"{where} needs a column, and has {described(value)}.")
 
 
 def as_text(value: Value, n_rows: int) -> npt.NDArray[np.object_]:
@@ -81,11 +124,61 @@ def as_text(value: Value, n_rows: int) -> npt.NDArray[np.object_]:
     return cast("npt.NDArray[np.object_]", names[factor.codes])
 
 
-def per_row(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Let a function of numbers go over rows without complaint about values outside its domain: they become NaN."""
+def truth(value: Value, where: object) -> Any:
+    """Return whether values are true, 0 or 1, and NaN where it is not known."""
+    if isinstance(value, Factor) and value.logical:
+        return np.where(value.codes < 0, np.nan, value.codes)
+    found = as_numbers(value, where)
+    return np.where(np.isnan(found), np.nan, found != 0)
 
-    def quiet(value: Any) -> Any:
-        with np.errstate(all="ignore"):
-            return function(value)
 
-    return quiet
+# ---- constants as arguments ----------------------------------------------------------------------------------------
+
+
+def number(value: Value, what: str) -> float:
+    """Return an argument that must be one finite number."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        raise FormulaError(f"{what} must be a number, not {described(value)}.")
+    return float(value)
+
+
+def whole(value: Value, what: str) -> int:
+    """Return an argument that must be one whole number."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    good = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+    if not good or value != int(value):  # type: ignore[arg-type, operator]
+        raise FormulaError(f"{what} must be a whole number, not {described(value)}.")
+    return int(value)  # type: ignore[arg-type]
+
+
+def flag(value: Value, what: str) -> bool:
+    """Return an argument that must be TRUE or FALSE (or 1 or 0)."""
+    if isinstance(value, bool | int | float) and value in (0, 1):
+        return bool(value)
+    raise FormulaError(f"{what} must be TRUE or FALSE, not {described(value)}.")
+
+
+def constants(value: Value, what: str) -> list[Any]:
+    """Return an argument that must be one constant or a list of them."""
+    if is_column(value) or value is None:
+        raise FormulaError(f"{what} must be constants, such as c('a', 'b'), not {described(value)}.")
+    return value if isinstance(value, list) else [value]
+
+
+def numbers(value: Value, what: str, *, finite: bool = True) -> list[float]:
+    """Return an argument that must be one number or a list of them."""
+    items = [] if is_column(value) else value if isinstance(value, list) else [value]
+    good = all(isinstance(item, int | float) and not isinstance(item, bool) and not np.isnan(item) for item in items)
+    if not items or not good or (finite and not np.isfinite(items).all()):
+        raise FormulaError(f"{what} must be numbers, such as c(1, 2), not {described(value)}.")
+    return [float(item) for item in items]
+
+
+def text(value: Value, what: str) -> str:
+    """Return an argument that must be a piece of text."""
+    if not isinstance(value, str):
+        raise FormulaError(f"{what} must be text, not {described(value)}.")
+    return value

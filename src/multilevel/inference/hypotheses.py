@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-MATRICES = frozenset({"poly", "bs", "ns", "scale"})
+MATRICES = frozenset({"poly", "bs", "ns", "scale", "dummy"})
 """Functions whose values are matrices in R."""
 
 ROMAN = {1: "I", 2: "II", 3: "III"}

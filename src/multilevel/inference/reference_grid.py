@@ -31,7 +31,9 @@ FEW_VALUES = 2
 """A covariate with no more values than this counts as a factor."""
 LARGEST = 50_000_000
 """Most numbers that a grid's design may have."""
-_MAKES_FACTORS = frozenset({"factor", "as.factor", "ordered", "as.ordered"})
+_MAKES_FACTORS = frozenset(
+    {"factor", "as.factor", "ordered", "as.ordered", "C", "dummy", "as.character", "interaction", "paste", "paste0"}
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -222,8 +224,11 @@ def plain_values(column: Column) -> npt.NDArray[Any]:
 def _made_factors(node: Node) -> set[str]:
     """Return the columns that an expression turns into factors."""
     if isinstance(node, Call):
-        if node.function in _MAKES_FACTORS and node.arguments and isinstance(node.arguments[0][1], Name):
-            return {node.arguments[0][1].id}
+        if node.function in _MAKES_FACTORS:
+            several = node.function in ("interaction", "paste", "paste0")
+            made = [argument for _, argument in (node.arguments if several else node.arguments[:1])]
+            if any(isinstance(argument, Name) for argument in made):
+                return {argument.id for argument in made if isinstance(argument, Name)}
         return {name for _, argument in node.arguments for name in _made_factors(argument)}
     return set()
 

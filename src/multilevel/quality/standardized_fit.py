@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,7 @@ from multilevel.errors import ControlError, MultilevelWarning
 from multilevel.formula.deparse import deparse
 from multilevel.formula.evaluate import Evaluator
 from multilevel.formula.grammar import Formula, parse_formula
-from multilevel.formula.syntax import Binary, Call, Name, Node, Paren, Unary, names_in
+from multilevel.formula.syntax import Binary, Call, Name, Node, names_in, rewritten, walk
 from multilevel.formula.values import Matrix
 from multilevel.quality.scaling import Scale, scale_of
 from multilevel.quality.source_data import data_of, refitted, with_columns
@@ -284,45 +284,28 @@ class _Plan:
 
 def substitute(node: Node, changes: Mapping[Node, Node]) -> Node:
     """Return an expression with parts of it replaced; what stands right of a bar stays."""
-    if node in changes:
-        return changes[node]
-    if isinstance(node, Paren):
-        return Paren(substitute(node.inner, changes))
-    if isinstance(node, Unary):
-        return Unary(node.op, substitute(node.operand, changes))
-    if isinstance(node, Binary):
-        right = node.right if node.op in ("|", "||") else substitute(node.right, changes)
-        return Binary(node.op, substitute(node.left, changes), right)
-    if isinstance(node, Call):
-        return Call(node.function, tuple((name, substitute(value, changes)) for name, value in node.arguments))
-    return node
+
+    def change(part: Node) -> Node | None:
+        if part in changes:
+            return changes[part]
+        if isinstance(part, Binary) and part.op in ("|", "||"):
+            return Binary(part.op, substitute(part.left, changes), part.right)
+        return None
+
+    return rewritten(node, change)
 
 
 def _shifted(nodes: list[Node]) -> dict[str, float]:
     """Return the columns under logarithms and roots, and what their smallest value must be."""
     found: dict[str, float] = {}
     for node in nodes:
-        for call in _calls(node):
+        for call in (part for part in walk(node) if isinstance(part, Call)):
             for name in names_in(call):
                 if call.function in LOGARITHMS:
                     found[name] = 1.0
                 elif call.function == "sqrt":
                     found.setdefault(name, 0.0)
     return found
-
-
-def _calls(node: Node) -> Iterator[Call]:
-    if isinstance(node, Call):
-        yield node
-        for _, argument in node.arguments:
-            yield from _calls(argument)
-    elif isinstance(node, Paren):
-        yield from _calls(node.inner)
-    elif isinstance(node, Unary):
-        yield from _calls(node.operand)
-    elif isinstance(node, Binary):
-        yield from _calls(node.left)
-        yield from _calls(node.right)
 
 
 def _listed(names: Mapping[str, Any]) -> str:

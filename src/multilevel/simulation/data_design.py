@@ -7,8 +7,9 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from multilevel.data.caller import warn_caller
 from multilevel.data.frames import unknown_column
-from multilevel.errors import ControlError, DataTypeError, FormulaError, UnknownColumnError
+from multilevel.errors import ControlError, DataTypeError, FormulaError, FormulaWarning, UnknownColumnError
 from multilevel.formula.grammar import Formula, parse_formula
 from multilevel.formula.syntax import Name
 from multilevel.simulation.drawing import Drawing, column_names
@@ -128,6 +129,8 @@ class DataDesign:
         if not isinstance(formula.response_node, Name):
             raise FormulaError(f"The response of '{formula}' must be the name of a column, as in 'y ~ x + (1 | g)'.")
         check_bars(formula, "a design")
+        for hint in formula.hints:
+            warn_caller(hint, FormulaWarning)
         for name in ("levels", "predictors", "missing"):
             value = getattr(self, name)
             if not isinstance(value, Mapping):

@@ -72,7 +72,12 @@ def read_design(path: str | os.PathLike[str]) -> DataDesign:
     with open(path, "rb") as file:
         try:
             content = tomllib.load(file)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except RecursionError:
+            raise DataError(
+                f"{name!r} nests arrays or tables deeper than can be read; a design needs few levels."
+            ) from None
+        except ValueError as error:
+            # TOML errors, bytes that are no text, and numbers of thousands of digits are all of this kind.
             raise DataError(f"{name!r} is not TOML: {error}.") from error
     known = [field.name for field in fields(DataDesign) if field.name != "_"]
     unknown = [key for key in content if key not in known]

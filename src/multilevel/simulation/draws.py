@@ -178,7 +178,7 @@ class RDraws:
 
     def choice(self, count: int, n: int, prob: FloatArray | None, replace: bool) -> IndexArray:
         """Return n of the positions 0 to count − 1 (``sample``)."""
-        return np.asarray(self.source.sample(np.arange(count), n, replace, prob), dtype=np.int64)
+        return np.asarray(self.source.sample(count, n, replace, prob), dtype=np.int64) - 1
 
     def subsets(self, n: int, count: int, each: int, replace: bool) -> IndexArray:
         """Return n times `each` of the positions 0 to count − 1: ``sample`` called n times."""

@@ -18,13 +18,16 @@ from multilevel.data.factors import Factor, factor_from_codes
 from multilevel.data.frames import Column, Frame, column_from_values, unknown_column
 from multilevel.data.levels import Levels, level_text
 from multilevel.errors import ControlError, DataError, FormulaError, MultilevelError, UnknownColumnError
+from multilevel.formula.arguments import SIGNATURES, Signature, match_arguments
 from multilevel.formula.deparse import deparse
 from multilevel.formula.evaluate import KNOWN_FUNCTIONS, Evaluator
+from multilevel.formula.functions import check_count
 from multilevel.formula.syntax import Binary, Call, Name, Node, names_in, parse_expression
-from multilevel.formula.values import Logical, Matrix, Value, as_numbers
+from multilevel.formula.values import Logical, Matrix, Value, as_numbers, flag, numbers, whole
 from multilevel.simulation.covariances import correlation_factor
 from multilevel.simulation.draws import Draws
 from multilevel.simulation.units import Units
+from multilevel.size_limits import beyond_limit, current_limits
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -53,6 +56,8 @@ OTHER_DRAWS: dict[str, dict[str, Any]] = {
     "index": {"within": None},
     "plogis": {"x": REQUIRED},
 }
+
+_EFFECT = Signature("", ("group",), ("column",))
 
 SUMMARIES = ("mean", "sum", "sd", "var", "min", "max", "median")
 
@@ -165,6 +170,10 @@ class DrawEvaluator(Evaluator):
         found = self._columns[name] = column_from_values(name, columns.at(name, self.level))
         return found
 
+    def has_column(self, name: str) -> bool:
+        """Tell whether there is a column of that name."""
+        return self.columns is not None and name in self.columns.names
+
     def _call(self, node: Call) -> Value:
         name = node.function
         try:
@@ -172,7 +181,7 @@ class DrawEvaluator(Evaluator):
                 return self._distribution(name, node)
             if name in OTHER_DRAWS:
                 maker: Callable[[Node, dict[str, Any]], Value] = getattr(self, f"_{name}")
-                return maker(node, self._arguments(node, OTHER_DRAWS[name]))
+                return maker(node, self._parameters(node, OTHER_DRAWS[name]))
             if name == "effect":
                 return self._effect(node)
             if name in SUMMARIES and self.level is not None and self._varies(node):
@@ -180,9 +189,9 @@ class DrawEvaluator(Evaluator):
             if name not in KNOWN_FUNCTIONS:
                 self._refuse(node)
             return super()._call(node)
-        except ValueError as error:
-            if isinstance(error, MultilevelError):
-                raise
+        except MultilevelError:
+            raise
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise DataError(f"In {self.what}, {deparse(node)!r} cannot be drawn: {error}.") from error
 
     def _refuse(self, node: Call) -> None:
@@ -192,40 +201,28 @@ class DrawEvaluator(Evaluator):
         hint = f"did you mean {' or '.join(near)}?" if near else f"the functions are {', '.join(known)}."
         raise FormulaError(f"In {self.what}, the function {node.function}() is not known; {hint}")
 
-    def _arguments(self, node: Call, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Match arguments to parameters by name, then by position, and fill in the defaults."""
-        bound: dict[str, Any] = {}
-        named = {name for name, _ in node.arguments}
-        free = [parameter for parameter in parameters if parameter not in named]
-        for name, argument in node.arguments:
-            if name is None:
-                if not free:
-                    raise FormulaError(f"{deparse(node)!r} has too many arguments; it takes {_signature(parameters)}.")
-                name = free.pop(0)
-            elif name not in parameters:
-                raise FormulaError(
-                    f"{deparse(node)!r} has an argument {name!r} that it does not take; it takes {_signature(parameters)}."
-                )
-            # A level is meant by its name, not by its values.
-            bound[name] = deparse(argument) if name == "within" else self.value(argument)
-        for name, default in parameters.items():
-            if name not in bound:
-                if default is REQUIRED:
-                    raise FormulaError(f"{deparse(node)!r} needs its argument {name!r}.")
-                bound[name] = default
-        return bound
+    def _parameters(self, node: Call, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Match the arguments of a draw to its parameters, evaluate them and fill in the defaults."""
+        needs = tuple(name for name, default in parameters.items() if default is REQUIRED)
+        signature = Signature("", needs, tuple(name for name in parameters if name not in needs))
+        given = match_arguments(node, signature).named
+        # A level is meant by its name, not by its values.
+        bound = {
+            name: deparse(argument) if name == "within" else self.value(argument) for name, argument in given.items()
+        }
+        return {**parameters, **bound}
 
     def _distribution(self, name: str, node: Call) -> Value:
-        given = self._arguments(node, DISTRIBUTIONS[name])
-        numbers = {key: as_numbers(value, f"{name}()") for key, value in given.items()}
-        for key, value in numbers.items():
+        given = self._parameters(node, DISTRIBUTIONS[name])
+        found = {key: as_numbers(value, f"{name}()") for key, value in given.items()}
+        for key, value in found.items():
             if isinstance(value, np.ndarray) and value.shape != (self.n_rows,):
                 raise FormulaError(f"In {deparse(node)!r}, {key} must be one number or a column.")
-        if "sd" in numbers and not np.all(np.asarray(numbers["sd"]) >= 0):
+        if "sd" in found and not np.all(np.asarray(found["sd"]) >= 0):
             raise DataError(f"In {self.what}, {deparse(node)!r} has a standard deviation that is negative or missing.")
         if name == "lognormal":
-            return np.exp(self.draws.normal(self.n_rows, **numbers))
-        result: npt.NDArray[Any] = getattr(self.draws, name)(self.n_rows, **numbers)
+            return np.exp(self.draws.normal(self.n_rows, **found))
+        result: npt.NDArray[Any] = getattr(self.draws, name)(self.n_rows, **found)
         if np.isnan(result).any():
             raise DataError(
                 f"In {self.what}, {deparse(node)!r} is not a distribution in all rows: check its parameters."
@@ -233,21 +230,22 @@ class DrawEvaluator(Evaluator):
         return result
 
     def _integers(self, node: Node, given: dict[str, Any]) -> Value:
-        low, high = (as_numbers(given[key], "integers()") for key in ("low", "high"))
-        if isinstance(low, np.ndarray) or isinstance(high, np.ndarray) or low != int(low) or high != int(high):
-            raise FormulaError(f"{deparse(node)!r} needs two whole numbers, the smallest and the largest.")
+        low, high = (whole(given[key], f"{key} of {deparse(node)!r}") for key in ("low", "high"))
         if high < low:
-            raise FormulaError(f"{deparse(node)!r} has no integers: {high:g} is less than {low:g}.")
-        return self.draws.choice(int(high - low) + 1, self.n_rows, None, True) + int(low)
+            raise FormulaError(f"{deparse(node)!r} has no integers: {high} is less than {low}.")
+        if high - low >= 2**62 or abs(low) >= 2**62:
+            raise FormulaError(f"{deparse(node)!r} has integers beyond what 64 bits hold.")
+        return self.draws.choice(high - low + 1, self.n_rows, None, True) + low
 
     def _sample(self, node: Node, given: dict[str, Any]) -> Value:
         values = _listed(given["values"], node)
-        prob = None if given["prob"] is None else np.asarray(as_numbers(given["prob"], "sample()"), dtype=np.float64)
+        replace = flag(given["replace"], f"replace of {deparse(node)!r}")
+        prob = None if given["prob"] is None else np.array(numbers(given["prob"], f"prob of {deparse(node)!r}"))
         if prob is not None:
             if prob.shape != (len(values),) or not (prob >= 0).all() or prob.sum() <= 0:
                 raise FormulaError(f"{deparse(node)!r} needs one probability for each of the {len(values)} values.")
             prob = prob / prob.sum()
-        return _chosen(values, self.draws.choice(len(values), self.n_rows, prob, given["replace"] is not False))
+        return _chosen(values, self.draws.choice(len(values), self.n_rows, prob, replace))
 
     def _balanced(self, node: Node, given: dict[str, Any]) -> Value:
         values = _listed(given["values"], node)
@@ -286,22 +284,26 @@ class DrawEvaluator(Evaluator):
         return np.asarray(expit(x)) if isinstance(x, np.ndarray) else float(expit(x))
 
     def _multivariate_normal(self, node: Node, given: dict[str, Any]) -> Value:
-        sd = np.atleast_1d(as_numbers(given["sd"], "multivariate_normal()"))
-        mean = np.atleast_1d(as_numbers(given["mean"], "multivariate_normal()"))
+        mean, sd, corr = (
+            np.array(numbers(given[key], f"{key} of {deparse(node)!r}")) for key in ("mean", "sd", "corr")
+        )
         k = max(len(sd), len(mean))
+        if k > current_limits().basis:
+            raise FormulaError(f"{deparse(node)!r} makes {k:,} columns: {beyond_limit('basis')}")
         if len(mean) not in (1, k) or len(sd) not in (1, k):
             raise FormulaError(f"{deparse(node)!r} has {len(mean)} means and {len(sd)} standard deviations.")
-        root = correlation_factor(as_numbers(given["corr"], "multivariate_normal()"), k, f"In {deparse(node)!r}")
+        root = correlation_factor(corr[0] if len(corr) == 1 else corr, k, f"In {deparse(node)!r}")
         spherical = np.column_stack([self.draws.normal(self.n_rows, 0.0, 1.0) for _ in range(k)])
         return Matrix(np.asfortranarray(mean + (spherical @ root.T) * sd), tuple(str(i + 1) for i in range(k)))
 
     def _effect(self, node: Call) -> Value:
-        names = [deparse(argument) for _, argument in node.arguments]
-        if not 1 <= len(names) <= 2 or self.effects is None:
+        given = match_arguments(node, _EFFECT).named
+        if self.effects is None:
             raise FormulaError(
-                f"{deparse(node)!r} must name a grouping factor and, where it is not the intercept's, a column."
+                f"{deparse(node)!r} cannot stand in {self.what}, which is drawn before the random effects."
             )
-        group, column = names[0], names[1] if len(names) == 2 else "(Intercept)"
+        group = deparse(given["group"])
+        column = deparse(given["column"]) if "column" in given else "(Intercept)"
         effects: FloatArray = self.effects.effect(group, column)[self.effects.codes(group, self.level)]
         return effects
 
@@ -315,11 +317,13 @@ class DrawEvaluator(Evaluator):
         """Summarise an expression of the rows over those of each unit."""
         import pandas as pd
 
-        if len(node.arguments) != 1:
-            raise FormulaError(f"{deparse(node)!r} takes one argument.")
+        matched = match_arguments(node, SIGNATURES[name])
+        given = [*matched.named.values(), *(argument for _, argument in matched.dots)]
+        if len(given) != 1:
+            raise FormulaError(f"{deparse(node)!r} takes one argument where it summarises the rows of a level.")
         assert self.columns is not None
         rows = DrawEvaluator(self.what, self.draws, self.columns, None, self.effects)
-        values = as_numbers(rows.value(node.arguments[0][1]), f"{name}()")
+        values = as_numbers(rows.value(given[0]), f"{name}()")
         units = self.columns.units
         grouped = (
             pd.Series(values).groupby(units.codes[str(self.level)], sort=True).agg("std" if name == "sd" else name)
@@ -366,13 +370,11 @@ def _count_within(codes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return result
 
 
-def _signature(parameters: dict[str, Any]) -> str:
-    return ", ".join(parameters) or "none"
-
-
 def _listed(values: Any, node: Node) -> list[Any]:
-    if isinstance(values, float | int) and not isinstance(values, bool) and values == int(values) and values >= 1:
-        return list(range(1, int(values) + 1))
+    if isinstance(values, float | int) and not isinstance(values, bool) and values >= 1:
+        count = whole(values, f"The number of values of {deparse(node)!r}")
+        check_count(count, repr(deparse(node)))
+        return list(range(1, count + 1))
     if isinstance(values, list) and values:
         return values
     raise FormulaError(f"{deparse(node)!r} needs values to choose from, as in c('a', 'b') or 0:2.")
@@ -381,11 +383,11 @@ def _listed(values: Any, node: Node) -> list[Any]:
 def _chosen(values: list[Any], codes: npt.NDArray[Any]) -> Value:
     """Return some of the values: a factor with levels in the order listed, or numbers."""
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        numbers = np.asarray(values, dtype=np.float64)
-        if (numbers == np.floor(numbers)).all():
-            numbers = numbers.astype(np.int64)
-        return np.asarray(numbers[codes])
+        table = np.asarray(values, dtype=np.float64)
+        if (table == np.floor(table)).all() and (np.abs(table) < 2.0**62).all():
+            table = table.astype(np.int64)
+        return np.asarray(table[codes])
     names = [level_text(value) for value in values]
-    distinct = list(dict.fromkeys(names))
-    table = np.array([distinct.index(name) for name in names], dtype=np.int32)
-    return factor_from_codes(table[codes], Levels(distinct))
+    distinct = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    table = np.array([distinct[name] for name in names], dtype=np.int32)
+    return factor_from_codes(table[codes], Levels(list(distinct)))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from multilevel.errors import ControlError, DataError, DataTypeError
 from multilevel.simulation.draws import Draws
+from multilevel.size_limits import beyond_limit, current_limits
 
 IndexArray = npt.NDArray[np.int64]
 SizeDraw = Callable[[str, str, int], npt.NDArray[Any]]
@@ -128,6 +129,7 @@ class Units:
             owner, first = self.codes[spec.within], np.cumsum(sizes) - sizes
         if spec.each is None:
             met = sizes[owner]
+            _check_rows(name, float(met.sum(dtype=np.float64)))
             rows = np.repeat(np.arange(self.n_rows), met)
             inside = np.arange(len(rows)) - np.repeat(np.cumsum(met) - met, met)
         else:
@@ -135,6 +137,7 @@ class Units:
             smallest = int(sizes[owner].min(initial=each))
             if each < 1 or (each > smallest and not spec.replace):
                 raise ControlError(f"The level {name!r} has {smallest} units to draw from, so each cannot be {each}.")
+            _check_rows(name, float(self.n_rows) * each)
             rows = np.repeat(np.arange(self.n_rows), each)
             inside = np.empty((self.n_rows, each), dtype=np.int64)
             for unit in range(len(sizes)):
@@ -171,6 +174,11 @@ def _whole(value: Any, what: str) -> int:
         raise DataTypeError(f"{what} must be a whole number, not {value!r}.") from None
 
 
+def _check_rows(name: str, count: float) -> None:
+    if count > current_limits().rows:
+        raise DataError(f"With the level {name!r} the design has {count:,.0f} rows or units: {beyond_limit('rows')}")
+
+
 def _sizes(name: str, spec: Any, count: int, draw_sizes: SizeDraw) -> IndexArray:
     """Return the number of units in each of `count` parents."""
     if isinstance(spec, str):
@@ -184,11 +192,12 @@ def _sizes(name: str, spec: Any, count: int, draw_sizes: SizeDraw) -> IndexArray
                 f"The level {name!r} has a list of {values.size} sizes; it needs one for each of the {count} units above it."
             )
     else:
-        values = np.full(count, _whole(spec, f"The size of the level {name!r}"))
+        values = np.full(count, float(min(_whole(spec, f"The size of the level {name!r}"), 1 << 62)))
     sizes = np.asarray(values, dtype=np.float64)
     if not (np.isfinite(sizes) & (sizes >= 0) & (sizes == np.floor(sizes))).all():
         wrong = next(v for v in sizes.tolist() if not (v >= 0 and v == np.floor(v)))
         raise DataError(f"The sizes of the level {name!r} must be whole numbers from 0 on; one of them is {wrong:g}.")
+    _check_rows(name, float(sizes.sum()))
     result: IndexArray = sizes.astype(np.int64)
     if result.sum() == 0:
         raise DataError(f"The level {name!r} has no units: all sizes are 0.")
