@@ -31,11 +31,14 @@ class TermNames:
         Its grouping factor.
     names
         Its columns.
+    structure
+        Its covariance structure, as `RandomTerm` has it.
     """
 
     label: str
     group: str
     names: tuple[str, ...]
+    structure: str = "unstructured"
 
 
 def factor_of(matrix: FloatArray, where: str) -> FloatArray:

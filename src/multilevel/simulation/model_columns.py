@@ -129,7 +129,7 @@ def model_columns(
         fixed,
         random,
         tuple(
-            TermNames(str(bar), bar.group, tuple(column.name for column in columns))
+            TermNames(str(bar), bar.group, tuple(column.name for column in columns), bar.structure)
             for bar, columns in zip(formula.plain_bars, random, strict=True)
         ),
         found,

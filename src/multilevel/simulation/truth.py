@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.structures import Unstructured, lower_triangle, structure_of
+from multilevel.engine.structures import CovarianceStructure, Unstructured, structure_of
 from multilevel.model.variance_components import VarianceComponents, term_variance
 from multilevel.reporting.cells import number_cells
 from multilevel.reporting.forms import Document, Fact, Forms, Notes, Paragraph
@@ -101,9 +101,10 @@ class Truth(Forms):
         names: list[str] = []
         values: list[float] = []
         for term, factor in zip(self._terms, self._factors, strict=True):
-            names.extend(structure_of("unstructured", len(term.names)).theta_names(term.names, term.group))
+            _, structure = _structure(term, factor)
+            names.extend(structure.theta_names(term.names, term.group))
             with np.errstate(divide="ignore", invalid="ignore"):
-                values.extend((factor / self.sigma)[lower_triangle(len(term.names))].tolist())
+                values.extend(structure.reported(structure.parameters(factor / self.sigma)).tolist())
         return pd.Series(values, index=names, name="theta", dtype="float64")
 
     @property
@@ -165,10 +166,18 @@ class Truth(Forms):
 def components_of(terms: Sequence[TermNames], factors: Sequence[FloatArray], sigma: float) -> VarianceComponents:
     """Return variance components from the factors of the covariance matrices."""
     parts = tuple(
-        term_variance(term.group, term.names, factor, 1.0, "unstructured", Unstructured(len(term.names)))
+        term_variance(term.group, term.names, factor, 1.0, *_structure(term, factor))
         for term, factor in zip(terms, factors, strict=True)
     )
     return VarianceComponents(parts, sigma)
+
+
+def _structure(term: TermNames, factor: FloatArray) -> tuple[str, CovarianceStructure]:
+    """Return the structure that the formula names, or none in particular where the covariance matrix is not of its kind."""
+    named = structure_of(term.structure, len(term.names))
+    own = named.factor(named.parameters(factor))
+    close = np.allclose(own @ own.T, factor @ factor.T, rtol=1e-8, atol=1e-10 * float((factor**2).max(initial=0.0)))
+    return (term.structure, named) if close else ("unstructured", Unstructured(len(term.names)))
 
 
 def parameter_values(components: VarianceComponents) -> tuple[list[str], list[float]]:
@@ -176,13 +185,11 @@ def parameter_values(components: VarianceComponents) -> tuple[list[str], list[fl
     names: list[str] = []
     values: list[float] = []
     for term in components:
-        k = len(term.names)
-        for c in range(k):
-            names.append(f"sd_{term.names[c]}|{term.group}")
-            values.append(float(term.standard_deviations[c]))
-            for r in range(c + 1, k if term.correlated else 0):
-                names.append(f"cor_{term.names[r]}.{term.names[c]}|{term.group}")
-                values.append(float(term.correlation[r, c]))
+        names += term.element_names
+        values += [
+            float(term.standard_deviations[e.row] if e.kind == "sd" else term.correlation[e.row, e.column])
+            for e in term.elements
+        ]
     return names, values
 
 
