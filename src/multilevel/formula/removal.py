@@ -1,7 +1,7 @@
 """Terms to remove from a formula: finding those of bars that stand for several terms, and those that are not there.
 
-``(x || g)`` is ``(1 | g)`` and ``(0 + x | g)``, and ``(1 | a/b)`` is ``(1 | b:a)`` and ``(1 | a)``; either can be removed alone, and
-the same term can be written in several ways.
+``(x || g)`` is ``(1 | g)`` and ``(0 + x | g)``, and ``(1 | a/b)`` is ``(1 | b:a)`` and ``(1 | a)``; either can be removed alone,
+and the same term can be written in several ways.
 """
 
 from __future__ import annotations
