@@ -206,7 +206,9 @@ def update_formula(old: str | Formula, new: str | Formula) -> Formula:
     own = absent_terms(before)
     absent += [term for term in absent_terms(right) if term not in own]
     if absent:
-        warn_caller(f"The update removes {', '.join(absent)}, which the model '{old}' does not have.", MultilevelWarning)
+        warn_caller(
+            f"The update removes {', '.join(absent)}, which the model '{old}' does not have.", MultilevelWarning
+        )
     expanded = expand_terms(right)
     products = [reduce(lambda a, b: Binary(":", a, b), term.variables) for term in expanded.terms]
     parts: list[Node] = [part for part in products if not is_bar(part)]

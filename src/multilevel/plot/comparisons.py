@@ -74,7 +74,7 @@ def comparison_data(
             f"The models do not share {which}: the first has {', '.join(before.ngroups.index)}, the second"
             f" {', '.join(after.ngroups.index)}."
         )
-    own_terms = [list(dict.fromkeys(n for t in fit._terms if t.factor.name == group for n in t.names)) for fit in fits]
+    own_terms = [[str(name) for name in fit.varcorr()[str(group)].index] for fit in fits]
     both = [name for name in own_terms[0] if name in own_terms[1]]
     if term is None and both:
         term = both[0]
@@ -113,12 +113,10 @@ def _names(before: LinearMixedModel, after: LinearMixedModel) -> list[str]:
 
 
 def _deviation(fit: LinearMixedModel, group: str, term: str) -> float:
-    """Return the standard deviation of a random effect; of several terms that hold it, of their sum."""
-    variance = 0.0
-    for part in fit.varcorr():
-        if part.group == group and term in part.names:
-            variance += float(part.standard_deviations[part.names.index(term)]) ** 2
-    return float(np.sqrt(variance))
+    """Return the standard deviation of a random effect."""
+    matrix = fit.varcorr()[group]
+    at = list(matrix.index).index(term)
+    return float(np.sqrt(matrix.iloc[at, at]))
 
 
 def plot_comparison(

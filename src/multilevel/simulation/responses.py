@@ -14,7 +14,7 @@ from multilevel.errors import ControlError, DataError, DataTypeError, UnknownCol
 from multilevel.formula.grammar import Formula, parse_formula
 from multilevel.model.simulation import GaussianSource, TermRows, batch_size
 from multilevel.model.variance_components import VarianceComponents
-from multilevel.simulation.covariances import TermNames, term_factors
+from multilevel.simulation.covariances import TermNames, term_factors, term_labels
 from multilevel.simulation.draws import as_draws
 from multilevel.simulation.model_columns import ModelColumns, check_bars, fixed_vector, model_columns, residual_sd
 
@@ -213,8 +213,8 @@ def theta_factors(terms: Sequence[TermNames], theta: Any) -> list[FloatArray]:
     structures = [structure_of(term.structure, len(term.names)) for term in terms]
     names = [
         name
-        for term, structure in zip(terms, structures, strict=True)
-        for name in structure.theta_names(term.names, term.group)
+        for term, label, structure in zip(terms, term_labels(terms), structures, strict=True)
+        for name in structure.theta_names(term.names, label)
     ]
     if hasattr(theta, "to_dict") and not isinstance(theta, Mapping):
         theta = theta.to_dict()

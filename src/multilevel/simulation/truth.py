@@ -10,17 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.structures import CovarianceStructure, Unstructured, structure_of
+from multilevel.formula.labels import apart_from
 from multilevel.model.variance_components import VarianceComponents, term_variance
 from multilevel.reporting.cells import number_cells
 from multilevel.reporting.forms import Document, Fact, Forms, Notes, Paragraph
 from multilevel.reporting.numbers import format_values
 from multilevel.reporting.tables import Table
 from multilevel.reporting.variance_table import variance_table
+from multilevel.simulation.covariances import TermNames, term_labels
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from multilevel.simulation.covariances import TermNames
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -100,9 +100,9 @@ class Truth(Forms):
 
         names: list[str] = []
         values: list[float] = []
-        for term, factor in zip(self._terms, self._factors, strict=True):
+        for term, label, factor in zip(self._terms, term_labels(self._terms), self._factors, strict=True):
             _, structure = _structure(term, factor)
-            names.extend(structure.theta_names(term.names, term.group))
+            names.extend(structure.theta_names(term.names, label))
             with np.errstate(divide="ignore", invalid="ignore"):
                 values.extend(structure.reported(structure.parameters(factor / self.sigma)).tolist())
         return pd.Series(values, index=names, name="theta", dtype="float64")
@@ -122,7 +122,8 @@ class Truth(Forms):
 
         names, values = parameter_values(self.varcorr())
         numbers = np.array([*self.fixef, *values, self.sigma], dtype=np.float64)
-        return pd.Series(numbers, index=[*self.fixef.index, *names, "sigma"], name="truth")
+        fixed = [str(name) for name in self.fixef.index]
+        return pd.Series(numbers, index=[*fixed, *apart_from([*names, "sigma"], fixed)], name="truth")
 
     def to_frame(self) -> pd.DataFrame:
         """Return all parameters, one in each row, in the column ``truth``."""
@@ -166,8 +167,8 @@ class Truth(Forms):
 def components_of(terms: Sequence[TermNames], factors: Sequence[FloatArray], sigma: float) -> VarianceComponents:
     """Return variance components from the factors of the covariance matrices."""
     parts = tuple(
-        term_variance(term.group, term.names, factor, 1.0, *_structure(term, factor))
-        for term, factor in zip(terms, factors, strict=True)
+        term_variance(term.group, label, term.names, factor, 1.0, *_structure(term, factor))
+        for term, label, factor in zip(terms, term_labels(terms), factors, strict=True)
     )
     return VarianceComponents(parts, sigma)
 
