@@ -20,6 +20,7 @@ from multilevel.engine.objective import Objective
 from multilevel.engine.residual_objective import ResidualObjective
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.errors import DataError
+from multilevel.formula.labels import distinct
 from multilevel.inference.natural_parameters import NaturalDeviance
 from multilevel.inference.natural_residuals import ResidualNaturalDeviance
 from multilevel.inference.profile_curve import rising_points, zeta_curve
@@ -273,7 +274,7 @@ class Profile:
         for name in self.profiled:
             for point in self.points[name]:
                 rows.append([name, point.value, point.zeta, *point.parameters])
-        return pd.DataFrame(rows, columns=["parameter", "value", "zeta", *self.names])
+        return pd.DataFrame(rows, columns=distinct(["parameter", "value", "zeta", *self.names]))
 
     def confint(self, level: float = 0.95) -> pd.DataFrame:
         """Return intervals: where the curve of ζ through the points reaches the quantiles of the normal distribution.
