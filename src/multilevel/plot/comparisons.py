@@ -9,7 +9,19 @@ import numpy as np
 
 from multilevel.errors import ControlError, DataError
 from multilevel.plot.random_effects import random_effects_data
-from multilevel.plot.style import BLUE, FEW_LEVELS, GREY, VERMILION, caption, counted, percent, plotnine, theme, wrapped
+from multilevel.plot.style import (
+    BLUE,
+    FEW_LEVELS,
+    GREY,
+    VERMILION,
+    axis_breaks,
+    caption,
+    counted,
+    percent,
+    plotnine,
+    theme,
+    wrapped,
+)
 from multilevel.quality.variance import check_fit
 
 if TYPE_CHECKING:
@@ -190,7 +202,7 @@ def plot_comparison(
             + p9.geom_point(stroke=0, size=size, **({} if few else {"color": "black"}))
         )
         picture += p9.facet_wrap("panel", ncol=2)
-        picture += p9.scale_x_continuous(breaks=_inside)
+        picture += p9.scale_x_continuous(breaks=lambda limits: axis_breaks(limits, 5, 0.06))
         picture += p9.labs(x=f"Conditional mode with {percent(level)} interval")
         width = 8.6
     else:
@@ -230,11 +242,3 @@ def plot_comparison(
     picture += p9.labs(title=f"Differences between the levels of {name}{what}", caption=caption(*notes, width=width))
     picture += theme(width, height)
     return picture + p9.theme(legend_position="none") if kind == "caterpillars" else picture
-
-
-def _inside(limits: tuple[float, float]) -> list[float]:
-    """Return round numbers away from the ends of a panel, where those of the next one stand."""
-    from mizani.breaks import breaks_extended
-
-    edge = 0.06 * (limits[1] - limits[0])
-    return [value for value in breaks_extended(n=5)(limits) if limits[0] + edge <= value <= limits[1] - edge]
