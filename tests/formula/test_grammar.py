@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import re
+import warnings
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multilevel.errors import DataTypeError, FormulaError
+from multilevel.errors import DataTypeError, FormulaError, MultilevelWarning
 from multilevel.formula.deparse import deparse, quote_name
 from multilevel.formula.grammar import find_bars, no_bars, parse_formula, update_formula
 from multilevel.formula.syntax import names_in, parse_expression
@@ -140,6 +142,47 @@ def test_update_keeps_what_it_does_not_name():
     assert str(update_formula("y ~ x + (1 | g)", ". ~ . - 1")) == "y ~ 0 + x + (1 | g)"
     with pytest.raises(FormulaError, match="part of the interaction"):
         update_formula("y ~ x + (1 | g)", ". ~ . * z")
+
+
+@pytest.mark.parametrize(
+    ("old", "change", "expected"),
+    [
+        ("y ~ x + (x || g)", "- (0 + x | g)", "y ~ x + (1 | g)"),
+        ("y ~ x + (x || g)", "- (x - 1 | g)", "y ~ x + (1 | g)"),
+        ("y ~ x + (x || g)", "- (1 | g)", "y ~ x + (0 + x | g)"),
+        ("y ~ x + (x || g)", "- (1 | g) - (0 + x | g) + (1 | h)", "y ~ x + (1 | h)"),
+        ("y ~ x + (1 | g) + (0 + x | g)", "- (x || g) + (1 | h)", "y ~ x + (1 | h)"),
+        ("y ~ x + (x | g)", "- (1 + x | g) + (1 | g)", "y ~ x + (1 | g)"),
+        ("y ~ x + (1 | a/b)", "- (1 | b:a)", "y ~ x + (1 | a)"),
+        ("y ~ x + (1 | a/b)", "- (1 | a:b)", "y ~ x + (1 | a)"),
+        ("y ~ x + (1 | a) + (1 | a:b)", "- (1 | a/b) + (1 | h)", "y ~ x + (1 | h)"),
+        ("y ~ x + (x || a/b)", "- (0 + x | a:b)", "y ~ x + (1 | b:a) + (1 | a) + (0 + x | a)"),
+        ("y ~ x + cs(x | g)", "- cs(1 + x | g) + (1 | g)", "y ~ x + (1 | g)"),
+        ("y ~ a * x + (1 | g)", "- x", "y ~ a + a:x + (1 | g)"),
+        ("y ~ a * x + (1 | g)", "- x:a", "y ~ a + x + (1 | g)"),
+    ],
+)
+def test_update_removes_what_a_term_stands_for(old, change, expected):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert str(update_formula(old, f". ~ . {change}")) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "change", "named"),
+    [
+        ("y ~ x + (1 | g)", "- (1 | h)", "(1 | h)"),
+        ("y ~ x + (x || g)", "- (x | g)", "(x | g)"),
+        ("y ~ x + cs(x | g)", "- (x | g)", "(x | g)"),
+        ("y ~ x + (1 | a)", "- (1 | a/b)", "(1 | b:a)"),
+        ("y ~ x + (1 | g)", "- z", "z"),
+        ("y ~ a + x + (1 | g)", "- a*x", "a:x"),
+        ("y ~ x + offset(w) + (1 | g)", "- offset(z)", "offset(z)"),
+    ],
+)
+def test_update_says_what_is_not_there(old, change, named):
+    with pytest.warns(MultilevelWarning, match=re.escape(f"removes {named}, which")):
+        update_formula(old, f". ~ . {change}")
 
 
 @pytest.mark.parametrize(

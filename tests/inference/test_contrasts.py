@@ -60,3 +60,22 @@ def test_bad_contrasts(fit):
         ml.contrast_test(fit, [1.0, 0.0])
     with pytest.raises(ml.ControlError, match="ddf must be one of"):
         ml.contrast_test(fit, {"temp": 1}, ddf="welch")
+
+
+def test_residual_degrees_of_freedom_count_all_parameters():
+    sleepstudy = ml.load_dataset("sleepstudy")
+    fit = ml.lmer("Reaction ~ Days + (Days | Subject)", sleepstudy)
+    days = ml.contrast_test(fit, {"Days": 1.0}, ddf="residual").iloc[0]
+    # parameters::model_parameters(fit, ci_method = "residual") in R
+    assert [days.df, days.conf_low, days.conf_high] == pytest.approx([174, 7.416374, 13.5182], rel=1e-6)
+    assert (fit.summary(ddf="residual").coefficients.df == fit.df_residual).all()
+    assert fit.confint("wald", ddf="residual").loc["Days"].tolist() == pytest.approx([days.conf_low, days.conf_high])
+    assert ml.anova(fit, ddf="residual").to_frame().df_denominator.tolist() == [174]
+    assert ml.emmeans(fit, "Days", ddf="residual").to_frame()["df"].tolist() == [174]
+
+
+def test_no_residual_degrees_of_freedom():
+    data = {"y": [1.0, 2.1, 2.9, 4.2, 5.3], "x": [1.0, 2.0, 3.0, 4.0, 5.5], "z": [0, 1, 0, 2, 1], "g": list("aabbb")}
+    fit = ml.lmer("y ~ x + z + (1 | g)", data)
+    with pytest.raises(ml.ControlError, match="5 parameters and 5 rows"):
+        fit.summary(ddf="residual")

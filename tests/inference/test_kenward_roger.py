@@ -109,3 +109,46 @@ def test_singular_fits_of_r(stored):
     # R's optimiser stops a little off the boundary.
     assert table.std_error.to_numpy() == pytest.approx(np.array(stored["std_error"]), rel=1e-4)
     assert table.df.to_numpy() == pytest.approx(np.array(stored["df"]), rel=1e-3)
+
+
+SPLIT_PLOTS = rc.reference("kenward_roger")
+
+
+def split_plot(stored):
+    return ml.lmer(
+        "y ~ block + whole * sub + (1 | block:whole)", {key: stored[key] for key in ("y", "block", "whole", "sub")}
+    )
+
+
+@pytest.mark.parametrize("stored", SPLIT_PLOTS, ids=lambda model: "x".join(map(str, model["size"])))
+def test_small_balanced_designs_have_the_exact_f_of_their_strata(stored):
+    # two or four denominator degrees of freedom are 0/0 in the formulas
+    found = ml.anova(split_plot(stored), ddf="kenward-roger", type=1).to_frame()
+    exact, kr = stored["exact"], stored["pbkrtest"]
+    assert found.df_denominator.to_numpy() == pytest.approx(np.array(exact["df"], dtype=float), rel=1e-7)
+    assert found.statistic.to_numpy() == pytest.approx(np.array(exact["statistic"]), rel=1e-5)
+    assert found.p_value.to_numpy() == pytest.approx(np.array(exact["p_value"]), rel=1e-5)
+    sound = np.array(kr["sound"])
+    assert found.statistic.to_numpy()[sound] == pytest.approx(np.array(kr["statistic"])[sound], rel=1e-4)
+    assert found.df_denominator.to_numpy()[sound] == pytest.approx(np.array(kr["df"], dtype=float)[sound], rel=1e-4)
+
+
+def test_two_degrees_of_freedom_wherever_the_method_is_used():
+    stored = next(model for model in SPLIT_PLOTS if model["size"] == [3, 2, 2])
+    fit = split_plot(stored)
+    f, p = stored["exact"]["statistic"][1], stored["exact"]["p_value"][1]
+    data = {key: stored[key] for key in ("y", "block", "whole", "sub")}
+    additive = ml.lmer("y ~ block + whole + sub + (1 | block:whole)", data)
+    row = ml.drop1(additive, ddf="kenward-roger").to_frame().loc["whole"]
+    assert [row.df_denominator, row.statistic, row.p_value] == pytest.approx([2.0, f, p], rel=1e-5)
+    pairs = ml.emmeans(additive, "whole", ddf="kenward-roger").contrast("pairwise").to_frame().iloc[0]
+    assert [pairs.df, pairs.statistic**2, pairs.p_value] == pytest.approx([2.0, f, p], rel=1e-5)
+    for table in (additive.summary(ddf="kenward-roger").coefficients, additive.tidy("fixed", ddf="kenward-roger")):
+        row = table.loc["wholeB"] if "wholeB" in table.index else table.set_index("term").loc["wholeB"]
+        assert [row.df, row.statistic**2, row.p_value] == pytest.approx([2.0, f, p], rel=1e-5)
+    blocks = [{"block2": 1}, {"block3": 1}]
+    for model in (fit, additive):
+        joint = ml.contrast_test(model, blocks, ddf="kenward-roger", joint=True).iloc[0]
+        assert joint.df_denominator == pytest.approx(2.0, rel=1e-8)
+        assert joint.statistic == pytest.approx(stored["exact"]["statistic"][0], rel=1e-5)
+        assert joint.p_value == pytest.approx(stored["exact"]["p_value"][0], rel=1e-5)

@@ -96,3 +96,49 @@ def test_refusals(sleep):
         sleep.simulate(1, conditional=True, re_formula=False)
     with pytest.raises(ml.ControlError, match="of new data"):
         sleep.simulate(1, offset=2)
+
+
+STRUCTURED = ["us", "diag", "homdiag", "cs", "homcs", "ar1", "hetar1", "toep", "homtoep"]
+
+
+@pytest.mark.parametrize("structure", STRUCTURED)
+def test_theta_of_a_structured_fit_simulates_its_covariances(structure):
+    sleepstudy = ml.load_dataset("sleepstudy")
+    sleepstudy = sleepstudy[sleepstudy.Days < 3].assign(day=lambda d: d.Days.astype(str))
+    formula = f"Reaction ~ Days + {structure}(0 + day | Subject)"
+    # twelve rows of each day and subject, for a covariance matrix of the days that is well determined
+    many = pd.concat([sleepstudy] * 12, ignore_index=True)
+    rng = np.random.default_rng(1)
+    response = many.Reaction + rng.normal(0, 20, len(many))
+    fit = ml.lmer(formula, many.assign(Reaction=response))
+    arguments = {"beta": fit.fixef, "sigma": fit.sigma, "rng": 1}
+    own = ml.simulate(formula, many, theta=fit.theta, **arguments)
+    np.testing.assert_allclose(own, ml.simulate(formula, many, theta=fit.theta.to_numpy(), **arguments))
+    # the response's place in the formula does not matter, and the covariance matrices are those of the fit
+    np.testing.assert_allclose(own, ml.simulate(formula.replace("Reaction ", ""), many, theta=fit.theta, **arguments))
+    np.testing.assert_allclose(own, ml.simulate(formula, many, cov=fit.varcorr(), **arguments), rtol=1e-7)
+
+
+def test_theta_that_a_structure_cannot_have():
+    data = ml.load_dataset("sleepstudy")
+    with pytest.raises(ml.DataError, match=r"no cs\(Days \| Subject\) has"):
+        ml.simulate("~ Days + cs(Days | Subject)", data, beta=[250, 10], theta=[1.0, 0.2, 1.7], sigma=20)
+    with pytest.raises(ml.DataError, match="must not be negative"):
+        ml.simulate("~ Days + cs(Days | Subject)", data, beta=[250, 10], theta=[1.0, -0.2, 0.1], sigma=20)
+
+
+def test_truth_of_a_structured_design_has_the_parameters_of_its_fits():
+    design = ml.DataDesign(
+        "y ~ x + diag(1 + x | school)",
+        levels={"school": 20, "pupil": 15},
+        predictors={"x": "normal(0, 1)"},
+        fixed={"(Intercept)": 50, "x": 3},
+        random={"school": [4, 2]},
+        sigma=8,
+    )
+    frame, truth = design.draw(rng=1)
+    fit = ml.lmer(design.formula, frame)
+    assert truth.theta.to_dict() == pytest.approx({"school.(Intercept)": 0.5, "school.x": 0.25})
+    assert truth.theta.index.tolist() == fit.theta.index.tolist()
+    refits = fit.refit_many(fit.simulate(3, rng=1))
+    assert ml.recover(truth, refits).to_frame().truth.tolist() == [50, 3, 4, 2, 8]

@@ -103,3 +103,14 @@ def test_constant_responses_among_many(sleep):
     np.testing.assert_array_equal(found.loc[["first", "double"]].to_numpy(), expected.to_numpy())
     with pytest.warns(ml.ConvergenceWarning, match="2 of 2"):
         assert sleep.refit_many(np.ones((2, 180)))["sigma"].isna().all()
+
+
+def test_removing_one_of_the_terms_of_a_double_bar():
+    sleepstudy = ml.load_dataset("sleepstudy")
+    both = ml.lmer("Reaction ~ Days + (Days || Subject)", sleepstudy)
+    one = both.update(". ~ . - (0 + Days | Subject)")
+    assert str(one.formula) == "Reaction ~ Days + (1 | Subject)"
+    assert one.theta.index.tolist() == ["Subject.(Intercept)"]
+    with pytest.warns(ml.MultilevelWarning, match=r"removes \(Days \| Subject\), which the model"):
+        same = both.update(". ~ . - (Days | Subject)")
+    assert same.theta.size == 2

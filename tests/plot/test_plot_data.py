@@ -20,7 +20,7 @@ from multilevel.plot.forest import fixed_effects_data
 from multilevel.plot.random_effects import random_effects_data
 from multilevel.plot.residuals import residual_quartiles_data, residuals_data
 from multilevel.plot.smooth import lowess_curve
-from multilevel.plot.style import counted, percent, sampled, wrapped
+from multilevel.plot.style import axis_breaks, axis_numbers, counted, percent, sampled, theme, wrapped
 from multilevel.plot.variance_components import variance_components_data
 from reference_cases import frame, reference
 
@@ -497,3 +497,59 @@ def test_numbers_in_words():
     assert percent(0.95) == "95%"
     assert percent(0.995) == "99.5%"
     assert counted(10000) == "10,000"
+
+
+# ---- what stands on axes, and where lines of the population are ---------------------------------------------------------------
+
+
+def two_arms():
+    random = np.random.default_rng(2)
+    g = np.repeat(np.arange(9), 14)
+    data = pd.DataFrame(
+        {"g": [f"c{i}" for i in g], "x": random.uniform(0, 10, g.size), "arm": np.where(g % 3, "b", "a")}
+    )
+    data["z"] = random.normal(size=9)[g]
+    data["y"] = 10 + data.x + np.where(data.arm == "b", 15, 0) + random.normal(0, 2, 9)[g] + random.normal(size=g.size)
+    return data, ml.lmer("y ~ x + arm + z + (1 | g)", data)
+
+
+def test_the_population_in_a_panel_is_at_the_predictors_of_its_cluster():
+    data, fit = two_arms()
+    picture = ml.plot_clusters(fit, "x", panels=True)
+    lines = pd.concat([layer._data for layer in picture.layers if isinstance(layer._data, pd.DataFrame)])
+    modes = fit.ranef()["g"]["(Intercept)"]
+    for name, own in lines.groupby("cluster", observed=True):
+        arm, z = data.loc[data.g == name, ["arm", "z"]].iloc[0]
+        population = own[own.kind == "population"]
+        expected = fit.predict(population[["x"]].assign(arm=arm, z=z), re_formula=False)
+        np.testing.assert_allclose(population.y, expected)
+        # the cluster's line is apart from it by the cluster's random effect
+        line = own[own.kind == "fit"]
+        np.testing.assert_allclose(line.y - np.interp(line.x, population.x, population.y), modes[name])
+    assert "in each panel" in picture.labels.caption
+    # one line for all clusters says where it is
+    assert "the population's line is at arm = b" in ml.plot_clusters(fit, "x").labels.caption
+
+
+def test_numbers_on_axes():
+    assert axis_numbers([0.752]) == ["0.752"]
+    assert axis_numbers([0.75, 1.0]) == ["0.75", "1.00"]
+    assert axis_numbers([-0.5, 1e-17, 0.5]) == ["-0.5", "0.0", "0.5"]
+    assert axis_numbers([1e-10, 2e-10]) == ["1e-10", "2e-10"]
+    assert axis_numbers([1234567.0, 1234568.0]) == ["1234567", "1234568"]
+    assert axis_numbers([]) == []
+    for limits in ((0.7, 0.8), (0.7512, 0.7528), (-3.0, 40.0), (1e-9, 4e-9)):
+        breaks = axis_breaks(limits, 3)
+        assert len(breaks) > 1
+        assert len(set(axis_numbers(breaks))) == len(breaks)
+
+
+def test_a_lone_number_on_an_axis_keeps_its_decimals():
+    import plotnine as p9
+
+    data = pd.DataFrame({"x": [0.7515, 0.7525], "y": [2e-11, 3e-11]})
+    picture = p9.ggplot(data, p9.aes("x", "y")) + p9.geom_point() + p9.scale_x_continuous(breaks=[0.752]) + theme()
+    axes = picture.draw().axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["0.752"]
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert len(set(labels)) == len(labels) > 1

@@ -85,11 +85,11 @@ def model_columns(
     correlations: dict[str, float] = {}
     for part in fit.varcorr():
         for c, (column, deviation) in enumerate(zip(part.names, part.standard_deviations, strict=True)):
-            label = f"τ₀₀ {part.group}" if column == "(Intercept)" else f"τ₁₁ {part.group}: {column}"
+            label = f"τ₀₀ {part.label}" if column == "(Intercept)" else f"τ₁₁ {part.label}: {column}"
             variances[label] = float(deviation) ** 2
             for r in range(c + 1, len(part.names) if part.correlated else 0):
                 pair = part.names[r] if column == "(Intercept)" else f"{column}, {part.names[r]}"
-                correlations[f"ρ {part.group}: {pair}"] = float(part.correlation[r, c])
+                correlations[f"ρ {part.label}: {pair}"] = float(part.correlation[r, c])
     variances.update(correlations)
     structure = fit.residual_structure
     if structure is not None:

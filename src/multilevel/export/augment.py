@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from multilevel.data.frames import Frame
 from multilevel.errors import ControlError, DataError
+from multilevel.formula.labels import distinct
 from multilevel.formula.syntax import names_in
 from multilevel.model.prediction import prediction_variances
 from multilevel.model.prediction_rows import training_rows
@@ -92,7 +93,7 @@ def augment(
             + (f", of which it used {design.nobs}" if design.kept is not None else "")
             + "; give the data of the fit, or newdata= for others."
         )
-    return pd.concat([frame, columns.set_axis(frame.index)], axis=1)
+    return _beside(frame, columns)
 
 
 def _variables(fit: LinearMixedModel) -> list[str]:
@@ -157,4 +158,12 @@ def _of_new_data(fit: LinearMixedModel, newdata: Any, allow_new_levels: bool) ->
     encoder = fit._design.encoder
     if encoder is not None and all(name in frame for name in names_in(encoder.response)):
         found[".resid"] = encoder.response_values(Frame(newdata)) - found[".fitted"]
-    return pd.concat([frame, pd.DataFrame(found, index=frame.index)], axis=1)
+    return _beside(frame, pd.DataFrame(found))
+
+
+def _beside(frame: pd.DataFrame, columns: pd.DataFrame) -> pd.DataFrame:
+    """Put columns beside those of a frame; one whose name the frame has is numbered."""
+    import pandas as pd
+
+    names = distinct([*map(str, frame.columns), *columns.columns])[frame.shape[1] :]
+    return pd.concat([frame, columns.set_axis(names, axis=1).set_axis(frame.index)], axis=1)

@@ -147,11 +147,11 @@ def _parameters(fit: LinearMixedModel, scales: str, intervals: pd.DataFrame | No
     for term in fit.varcorr():
         for c, name in enumerate(term.names):
             value = term.standard_deviations[c] if scales == "sdcor" else term.covariance[c, c]
-            rows.append((term.group, f"{own}__{name}", float(value)))
+            rows.append((term.label, f"{own}__{name}", float(value)))
             if term.correlated:
                 matrix = term.correlation if scales == "sdcor" else term.covariance
                 for r in range(c + 1, len(term.names)):
-                    rows.append((term.group, f"{cross}__{name}.{term.names[r]}", float(matrix[r, c])))
+                    rows.append((term.label, f"{cross}__{name}.{term.names[r]}", float(matrix[r, c])))
     residual = fit.sigma if scales == "sdcor" else fit.sigma**2
     rows.append(("Residual", f"{own}__Observation", residual))
     groups, terms, values = zip(*rows, strict=True)
@@ -171,7 +171,7 @@ def _random_bounds(fit: LinearMixedModel, intervals: pd.DataFrame) -> Iterator[t
     A structure's parameter stands for several of them, and a correlation can be a power of it.
     """
     places = fit._engine.products.plan.parameters.terms
-    # in the order of variance_parameter_names; names of two terms of a factor can be alike
+    # in the order of the terms, by position
     known = intervals[["conf_low", "conf_high"]].to_numpy(dtype=np.float64)
     first = 0
     for term, place in zip(fit.varcorr(), places, strict=True):

@@ -21,7 +21,7 @@ from multilevel.errors import (
     RankDeficiencyWarning,
     UnknownColumnError,
 )
-from multilevel.formula.coding import CodedColumn, Coding, Pieces, fill_column
+from multilevel.formula.coding import CodedColumn, Coding, Pieces, fill_column, with_distinct_names
 from multilevel.formula.deparse import deparse
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
 from multilevel.formula.encoder import DesignEncoder, GroupEncoder, RandomEncoder
@@ -123,6 +123,7 @@ def _assemble(
     coding = Coding(found.variables, contrasts)
     fixed = coding.code(formula.term_list, fixed=True)
     bar_columns = [coding.code(bar.term_list, fixed=False) for bar in formula.plain_bars]
+    fixed, *bar_columns = with_distinct_names([fixed, *bar_columns])
     groups = {name: _group(found, name, members) for name, members in found.group_members.items()}
     for name, known in related.items():
         if name not in groups:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from multilevel.data.levels import Levels
 from multilevel.errors import DataError
 from multilevel.formula.contrasts import Contrast, make_contrast
 from multilevel.formula.deparse import deparse
+from multilevel.formula.labels import distinct
 from multilevel.formula.terms import TermList
 from multilevel.formula.values import Matrix, Variable
 from multilevel.size_limits import beyond_limit, current_limits
@@ -124,6 +125,13 @@ class Coding:
             spec = self.choices[text] if key[1] else "poly" if factor.ordered else "treatment"
             self._contrasts[key] = make_contrast(spec, factor.levels.names, text)
         return self._contrasts[key]
+
+
+def with_distinct_names(parts: Sequence[tuple[CodedColumn, ...]]) -> list[tuple[CodedColumn, ...]]:
+    """Give a number to names that stand for other columns already, the parts of a formula taken in their order."""
+    written = list(dict.fromkeys((column.name, column.pieces) for part in parts for column in part))
+    shown = dict(zip(written, distinct([name for name, _ in written]), strict=True))
+    return [tuple(replace(column, name=shown[column.name, column.pieces]) for column in part) for part in parts]
 
 
 def fill_column(

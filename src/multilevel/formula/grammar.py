@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 from typing import Any
 
-from multilevel.errors import DataTypeError, FormulaError
+from multilevel.data.caller import warn_caller
+from multilevel.errors import DataTypeError, FormulaError, MultilevelWarning
 from multilevel.formula.deparse import deparse
+from multilevel.formula.removal import absent_terms, match_removals
 from multilevel.formula.structured import ORDERED, STRUCTURES, BarParts, bar_parts
 from multilevel.formula.syntax import (
     BINDING,
@@ -224,14 +226,29 @@ def update_formula(old: str | Formula, new: str | Formula) -> Formula:
     """Change a formula as R's ``update`` does.
 
     In `new`, ``.`` on a side stands for that side of `old`; terms are added with ``+`` and removed with ``-``,
-    random-effects terms too: ``". ~ . + price - (1 | school)"``. A missing left side keeps the response. The result
-    has its products expanded, its terms in R's order, and the random-effects terms last.
+    random-effects terms too: ``". ~ . + price - (1 | school)"``. One of the terms that a ``||`` or a ``/`` stands for
+    can be removed from it. A missing left side keeps the response. The result has its products expanded, its terms in
+    R's order, and the random-effects terms last.
+
+    Warns
+    -----
+    MultilevelWarning
+        A term is removed that is not there.
     """
     old, new = parse_formula(old), parse_formula(new)
     response = new.response_node if new.response_node is not None else _DOT
     if old.response_node is not None:
         response = _substitute(response, old.response_node)
-    right = _substitute(new.right_node, Paren(old.right_node))
+    before, change, absent = match_removals(
+        old.right_node, new.right_node, lambda node: _make_bar(bar_parts(node)).split()
+    )
+    right = _substitute(change, Paren(before))
+    own = absent_terms(before)
+    absent += [term for term in absent_terms(right) if term not in own]
+    if absent:
+        warn_caller(
+            f"The update removes {', '.join(absent)}, which the model '{old}' does not have.", MultilevelWarning
+        )
     expanded = expand_terms(right)
     products = [reduce(lambda a, b: Binary(":", a, b), term.variables) for term in expanded.terms]
     parts: list[Node] = [part for part in products if not is_bar(part)]

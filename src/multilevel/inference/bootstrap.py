@@ -21,9 +21,9 @@ from multilevel.inference.intervals import (
     BootstrapInterval,
     lme4_names,
     replicate_interval,
-    variance_parameter_names,
 )
 from multilevel.inference.robust import clusters_of
+from multilevel.model.parameter_labels import ParameterLabels
 from multilevel.model.simulation import (
     LARGEST_BATCH,
     ClusterDesigns,
@@ -169,8 +169,8 @@ def _jackknife_clusters(fit: LinearMixedModel, cluster: Any) -> tuple[npt.NDArra
 
 def parameter_names(fit: LinearMixedModel) -> list[str]:
     """Return the names of fixed effects, theta, σ, standard deviations and correlations, and of the residual structure."""
-    residual = fit.residual_parameters.index
-    return [*fit.fixef.index, *fit.theta.index, "sigma", *variance_parameter_names(fit), *residual]
+    labels = ParameterLabels.of(fit)
+    return [*labels.fixed, *labels.theta, labels.sigma, *labels.variance, *labels.residual]
 
 
 def parameter_rows(

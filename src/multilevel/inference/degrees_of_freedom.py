@@ -129,7 +129,7 @@ class KenwardRogerBasis:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FixedBasis:
-    """The same degrees of freedom for every contrast: n − p, or infinite."""
+    """The same degrees of freedom for every contrast: the residual ones, or infinite."""
 
     vcov: FloatArray
     df: float
@@ -152,7 +152,8 @@ def inference_basis(fit: LinearMixedModel, ddf: str, *, vcov: str = "model", clu
     fit
         The fitted model.
     ddf
-        ``"satterthwaite"``, ``"kenward-roger"``, ``"residual"`` (n − p) or ``"asymptotic"`` (infinite).
+        ``"satterthwaite"``, ``"kenward-roger"``, ``"residual"`` (``fit.df_residual``, n less all
+        parameters) or ``"asymptotic"`` (infinite).
     vcov
         ``"model"``, or the kind of a cluster-robust covariance matrix (``"CR0"``, ``"CR1"``, ``"CR1S"``, ``"CR2"``), which
         brings degrees of freedom of its own.
@@ -162,7 +163,8 @@ def inference_basis(fit: LinearMixedModel, ddf: str, *, vcov: str = "model", clu
     Raises
     ------
     ControlError
-        The method is none of these, or is Kenward and Roger's and the fit is not by REML.
+        The method is none of these; it is Kenward and Roger's and the fit is not by REML; or no residual degrees of freedom are
+        left.
     """
     if vcov != "model":
         from multilevel.inference.robust import robust_basis
@@ -182,6 +184,22 @@ def inference_basis(fit: LinearMixedModel, ddf: str, *, vcov: str = "model", clu
         elif ddf == "kenward-roger":
             kept[ddf] = KenwardRogerBasis(kenward_roger_model(engine))
         else:
-            df = float(fit.nobs - len(engine.beta)) if ddf == "residual" else float("inf")
+            df = residual_degrees_of_freedom(fit) if ddf == "residual" else float("inf")
             kept[ddf] = FixedBasis(engine.sigma**2 * engine.unscaled_vcov, df)
     return kept[ddf]
+
+
+def residual_degrees_of_freedom(fit: LinearMixedModel) -> float:
+    """Return n less all parameters, those of the covariances too, as R's df.residual does.
+
+    Raises
+    ------
+    ControlError
+        None are left.
+    """
+    if fit.df_residual < 1:
+        raise ControlError(
+            f"No residual degrees of freedom are left: the model has {fit.n_parameters} parameters and {fit.nobs} rows; choose"
+            " another ddf, such as 'satterthwaite'."
+        )
+    return float(fit.df_residual)

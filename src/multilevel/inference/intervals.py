@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.errors import ControlError
+from multilevel.model.parameter_labels import ParameterLabels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,13 +34,13 @@ def variance_parameter_names(fit: LinearMixedModel) -> list[str]:
     Term after term, down the columns of the lower triangle of its covariance matrix, or the parameters of its structure
     (``sd_all|g``, ``cor_lag1|g``); σ is not among them.
     """
-    return [name for term in fit.varcorr() for name in term.element_names]
+    return list(ParameterLabels.of(fit).variance)
 
 
 def lme4_names(fit: LinearMixedModel) -> dict[str, str]:
     """Return for each readable name of a variance parameter that of lme4's ``confint``: ``.sig01``, ``.sig02``, …, ``.sigma``."""
-    names = variance_parameter_names(fit)
-    return {**{name: f".sig{i + 1:02d}" for i, name in enumerate(names)}, "sigma": ".sigma"}
+    labels = ParameterLabels.of(fit)
+    return {**{name: f".sig{i + 1:02d}" for i, name in enumerate(labels.variance)}, labels.sigma: ".sigma"}
 
 
 def wald_interval(
@@ -69,7 +70,8 @@ def wald_interval(
     Returns
     -------
     pandas.DataFrame
-        ``conf_low`` and ``conf_high`` by parameter.
+        ``conf_low`` and ``conf_high`` by parameter; of two with the same name, σ and a predictor called ``sigma``, the former
+        is called ``.sigma``.
 
     Examples
     --------
@@ -86,14 +88,13 @@ def wald_interval(
 
     check_level(level)
     beta: FloatArray = np.asarray(fit.fixef, dtype=np.float64)
-    names = [*variance_parameter_names(fit), "sigma"]
-    residual = residual_interval(fit, level)
-    numbers = np.vstack([np.full((len(names), 2), np.nan), residual, np.full((beta.size, 2), np.nan)])
-    names += list(residual.index)
+    labels = ParameterLabels.of(fit)
+    residual = residual_interval(fit, level).to_numpy()
+    numbers = np.vstack([np.full((len(labels.variance) + 1, 2), np.nan), residual, np.full((beta.size, 2), np.nan)])
     if beta.size:
         table = t_table(inference_basis(fit, ddf, vcov=vcov, cluster=cluster), np.eye(beta.size), beta, beta, level)
-        numbers[len(names) :] = table[["conf_low", "conf_high"]].to_numpy()
-    return pd.DataFrame(numbers, index=[*names, *fit.fixef.index], columns=["conf_low", "conf_high"])
+        numbers[len(labels.random) :] = table[["conf_low", "conf_high"]].to_numpy()
+    return pd.DataFrame(numbers, index=[*labels.random, *labels.fixed], columns=["conf_low", "conf_high"])
 
 
 def residual_interval(fit: LinearMixedModel, level: float = 0.95) -> pd.DataFrame:
@@ -177,7 +178,8 @@ def confint(
         table = bootstrap(fit, **options).confint(level, interval)
         if options.get("statistic") is not None:
             return table
-        return table.loc[[*variance_parameter_names(fit), "sigma", *fit.residual_parameters.index, *fit.fixef.index]]
+        labels = ParameterLabels.of(fit)
+        return table.loc[[*labels.random, *labels.fixed]]
     if options:
         raise ControlError(f"The method {method!r} has no options {', '.join(options)}.")
     if method == "wald":

@@ -34,6 +34,15 @@ from multilevel.inference.natural_parameters import monomial_derivatives
 
 FloatArray = npt.NDArray[np.float64]
 
+ONE_STRATUM = 1e-8
+"""How far A₁ may be from qA₂, relative to it, in contrasts of one stratum.
+
+There F is exact, with 2q/A₂ degrees of freedom, which the approximation finds too, as 0/0 where they are two or four.
+"""
+
+NEAR_TWO = 1e-2
+"""The scaling is left out where the degrees of freedom are within this of two, at which it has a pole (as in R's pbkrtest)."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KenwardRogerModel:
@@ -57,7 +66,10 @@ class KenwardRogerModel:
     parameter_covariance: FloatArray
 
     def test(self, contrasts: FloatArray) -> tuple[float, float]:
-        """Return the scaling λ and the denominator degrees of freedom of the F test of some contrasts, shape (q, p)."""
+        """Return the scaling λ and the denominator degrees of freedom of the F test of some contrasts, shape (q, p).
+
+        In the paper's words, with A₁, A₂, B, g, c₁, c₂ and c₃. One contrast (A₁ = A₂) is always in one stratum.
+        """
         q = contrasts.shape[0]
         theta = contrasts.T @ np.linalg.solve(contrasts @ self.vcov @ contrasts.T, contrasts)
         moved = np.einsum("ij,ajk->aik", theta, self.slopes)
@@ -65,15 +77,22 @@ class KenwardRogerModel:
         products = np.einsum("aij,bji->ab", moved, moved)
         a1 = float(traces @ self.parameter_covariance @ traces)
         a2 = float((self.parameter_covariance * products).sum())
+        if a2 <= 0.0:
+            return 1.0, float("inf")
+        if abs(a1 - q * a2) <= ONE_STRATUM * a1:
+            return 1.0, 2.0 * q / a2
         b = (a1 + 6.0 * a2) / (2.0 * q)
-        g = ((q + 1.0) * a1 - (q + 4.0) * a2) / ((q + 2.0) * a2) if a2 > 0 else 0.0
+        g = ((q + 1.0) * a1 - (q + 4.0) * a2) / ((q + 2.0) * a2)
         below = 3.0 * q + 2.0 * (1.0 - g)
         c1, c2, c3 = g / below, (q - g) / below, (q + 2.0 - g) / below
-        expectation = 1.0 / (1.0 - a2 / q)
-        variance = (2.0 / q) * (1.0 + c1 * b) / ((1.0 - c2 * b) ** 2 * (1.0 - c3 * b))
-        rho = variance / (2.0 * expectation**2)
-        df = 4.0 + (q + 2.0) / (q * rho - 1.0)
-        return df / (expectation * (df - 2.0)), float(df)
+        # E* = 1/e and V* = (2/q) v0/(v1² v2); their reciprocals are zero at two and four degrees of freedom
+        e = 1.0 - a2 / q
+        v0, v1, v2 = 1.0 + c1 * b, 1.0 - c2 * b, 1.0 - c3 * b
+        excess = e**2 * v0 - v1**2 * v2
+        if excess == 0.0:
+            return e, float("inf")
+        df = 4.0 + (q + 2.0) * v1**2 * v2 / excess
+        return (1.0 if abs(df - 2.0) < NEAR_TWO else df * e / (df - 2.0)), df
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from multilevel.data.levels import level_text
 from multilevel.errors import ControlError, UnknownColumnError
+from multilevel.formula.labels import distinct
 from multilevel.inference.degrees_of_freedom import InferenceBasis
 from multilevel.inference.mean_contrasts import DEFAULT_ADJUSTMENT, contrast_weights
 from multilevel.inference.multiplicity import adjust_p_values, check_adjustment, critical_values, two_sided
@@ -173,7 +174,9 @@ class MarginalMeans(Forms):
             "conf_low",
             "conf_high",
         ]
-        columns: dict[str, Any] = {name: list(values) for name, values in self.labels}
+        # a variable called like one of the columns is numbered
+        shown = distinct([*names, *(name for name, _ in self.labels)])[len(names) :]
+        columns: dict[str, Any] = {name: list(values) for name, (_, values) in zip(shown, self.labels, strict=True)}
         return pd.DataFrame(columns | {name: getattr(numbers, name) for name in names})
 
     def vcov(self) -> pd.DataFrame:

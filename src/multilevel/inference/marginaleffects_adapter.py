@@ -10,7 +10,7 @@ import numpy as np
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Frame
 from multilevel.errors import ControlError, MissingDependencyError
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
+from multilevel.inference.degrees_of_freedom import DdfName, inference_basis, residual_degrees_of_freedom
 from multilevel.inference.reference_grid import data_used, encoder_of, fixed_variables
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def for_marginaleffects(fit: LinearMixedModel, *, ddf: DdfName = "asymptotic") -
         The fitted model.
     ddf : {"asymptotic", "residual", "kenward-roger", "satterthwaite"}
         Which covariance matrix of the fixed effects standard errors come from (Kenward and Roger's is adjusted). Statistics are
-        compared with a normal distribution, or with t on n − p degrees of freedom for ``"residual"``; the package has no degrees of
-        freedom of single estimates, for which see `emmeans` and `contrast_test`.
+        compared with a normal distribution, or with t on ``fit.df_residual`` degrees of freedom for ``"residual"``; the package has
+        no degrees of freedom of single estimates, for which see `emmeans` and `contrast_test`.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def _adapter(base: Any) -> Any:
             self._offset = 0.0 if fit._design.offset is None else float(np.mean(fit._design.offset))
             self._polars = importlib.import_module("polars")
             if ddf == "residual":
-                self.df_resid = float(fit.nobs - len(fit.fixef))
+                self.df_resid = residual_degrees_of_freedom(fit)
             super().__init__(fit, vault)
 
         def get_coef(self) -> Any:

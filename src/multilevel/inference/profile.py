@@ -18,12 +18,13 @@ from multilevel.engine.constrained import ConstrainedWhitened, constrain
 from multilevel.engine.newton import minimise
 from multilevel.engine.objective import Objective
 from multilevel.engine.residual_objective import ResidualObjective
-from multilevel.engine.structures import NaturalElement, element_name
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.errors import DataError
-from multilevel.inference.natural_parameters import NaturalDeviance, NaturalParameter
+from multilevel.formula.labels import distinct
+from multilevel.inference.natural_parameters import NaturalDeviance
 from multilevel.inference.natural_residuals import ResidualNaturalDeviance
 from multilevel.inference.profile_curve import rising_points, zeta_curve
+from multilevel.model.parameter_labels import ParameterLabels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,22 +234,6 @@ class _FixedTracer(_Tracer):
         return ProfilePoint(value, float(zeta), np.concatenate([natural, beta]))
 
 
-def parameter_names(fit: LinearMixedModel, parameters: tuple[NaturalParameter, ...]) -> list[str]:
-    """Return readable names such as ``sd_Days|Subject`` and ``cor_Days.(Intercept)|Subject`` (R's ``oldNames = FALSE``)."""
-    names = []
-    terms = fit._terms
-    for parameter in parameters:
-        if parameter.kind == "sigma":
-            names.append("sigma")
-            continue
-        if parameter.kind == "residual":
-            continue
-        term = terms[parameter.term]
-        element = NaturalElement(parameter.kind, parameter.row, parameter.column, parameter.label)
-        names.append(element_name(element, term.names, term.factor.name))
-    return [*names, *fit.residual_parameters.index]
-
-
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Profile:
     """Profiles of the parameters of a model.
@@ -289,7 +274,7 @@ class Profile:
         for name in self.profiled:
             for point in self.points[name]:
                 rows.append([name, point.value, point.zeta, *point.parameters])
-        return pd.DataFrame(rows, columns=["parameter", "value", "zeta", *self.names])
+        return pd.DataFrame(rows, columns=distinct(["parameter", "value", "zeta", *self.names]))
 
     def confint(self, level: float = 0.95) -> pd.DataFrame:
         """Return intervals: where the curve of ζ through the points reaches the quantiles of the normal distribution.
@@ -329,9 +314,10 @@ def _tracers(
     deviance: _Deviance = natural
     if engine.residual is not None:
         deviance = ResidualNaturalDeviance.of(engine.residual.products)
-    names = [*parameter_names(ml, deviance.parameters), *ml.fixef.index]
-    fixed = list(ml.fixef.index)
-    parts = {"random": [name for name in names if name not in fixed], "fixed": fixed}
+    labels = ParameterLabels.of(ml)
+    # in the order of the deviance's parameters, the fixed effects behind them
+    names = [*labels.random, *labels.fixed]
+    parts = {"random": list(labels.random), "fixed": list(labels.fixed)}
     wanted = names if which is None else parts.get(which, [which]) if isinstance(which, str) else list(which)
     for name in wanted:
         if name not in names:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from multilevel.engine.prediction import EffectRows, relative_variances
+from multilevel.model.level_effects import coefficient_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,22 +22,22 @@ def coefficient_errors(fit: LinearMixedModel) -> dict[str, pd.DataFrame]:
     """
     import pandas as pd
 
-    fixed = list(fit._design.fixed_names)
+    p = fit._design.n_fixed
     result = {}
     for group, coefficients in fit.coef().items():
         levels = len(coefficients)
         codes = np.arange(levels, dtype=np.int32)
-        columns = {}
-        for name in coefficients.columns:
-            x = np.zeros((levels, len(fixed)))
-            if name in fixed:
-                x[:, fixed.index(name)] = 1.0
+        errors = np.empty((levels, coefficients.shape[1]))
+        for c, place in enumerate(coefficient_columns(fit, group)):
+            x = np.zeros((levels, p))
+            if place < p:
+                x[:, place] = 1.0
             effects = []
             for t, term in enumerate(fit._terms):
-                if term.factor.name == group and name in term.names:
+                if term.factor.name == group and place in term.columns:
                     z = np.zeros((levels, len(term.names)))
-                    z[:, term.names.index(name)] = 1.0
+                    z[:, term.columns.index(place)] = 1.0
                     effects.append(EffectRows(t, z, codes))
-            columns[name] = fit.sigma * np.sqrt(relative_variances(fit._engine, x, effects))
-        result[group] = pd.DataFrame(columns, index=coefficients.index)
+            errors[:, c] = fit.sigma * np.sqrt(relative_variances(fit._engine, x, effects))
+        result[group] = pd.DataFrame(errors, index=coefficients.index, columns=coefficients.columns)
     return result

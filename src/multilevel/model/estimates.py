@@ -58,8 +58,9 @@ class Estimates(FitFacts):
         import pandas as pd
 
         names: list[str] = []
-        for term, place in zip(self._terms, self._engine.products.plan.parameters.terms, strict=True):
-            names.extend(place.structure.theta_names(term.names, term.factor.name))
+        places = self._engine.products.plan.parameters.terms
+        for term, label, place in zip(self._terms, self._term_groups, places, strict=True):
+            names.extend(place.structure.theta_names(term.names, label))
         return pd.Series(self._engine.theta.copy(), index=names, name="theta")
 
     @property
@@ -102,12 +103,12 @@ class Estimates(FitFacts):
     def varcorr(self) -> VarianceComponents:
         """Return the variances and correlations of the random effects, and the residual standard deviation."""
         parts = []
-        for term, place, factor in zip(
-            self._terms, self._engine.products.plan.parameters.terms, self._engine.term_factors(), strict=True
+        places = self._engine.products.plan.parameters.terms
+        for term, label, place, factor in zip(
+            self._terms, self._term_groups, places, self._engine.term_factors(), strict=True
         ):
-            parts.append(
-                term_variance(term.factor.name, term.names, factor, self.sigma, term.structure, place.structure)
-            )
+            own = (term.factor.name, label, term.names)
+            parts.append(term_variance(*own, factor, self.sigma, term.structure, place.structure))
         return VarianceComponents(tuple(parts), self.sigma)
 
     def vcov(

@@ -12,6 +12,7 @@ from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import EngineFit
 from multilevel.formula.design import Design, RandomTerm
 from multilevel.formula.grammar import Formula
+from multilevel.formula.labels import term_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +81,11 @@ class FitFacts:
     def _terms(self) -> tuple[RandomTerm, ...]:
         """The random terms in the order of theta."""
         return tuple(self._design.random[t] for t in self._engine.products.plan.term_order)
+
+    @property
+    def _term_groups(self) -> list[str]:
+        """The terms' grouping factors as they are shown, in the order of theta (see `multilevel.formula.labels`)."""
+        return term_groups([(term.factor.name, term.names) for term in self._terms])
 
 
 def whole(part: FitFacts) -> LinearMixedModel:

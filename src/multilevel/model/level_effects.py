@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from multilevel.engine.solutions import conditional_covariances
 from multilevel.engine.threads import linear_algebra_threads
+from multilevel.formula.labels import distinct
 from multilevel.model.estimates import Estimates
 from multilevel.model.fit_facts import whole
 from multilevel.model.random_effects import GroupEffects, RandomEffects
@@ -45,7 +46,7 @@ class LevelEffects(Estimates):
             groups.setdefault(term.factor.name, []).append(t)
         found = []
         for name, own in groups.items():
-            names = tuple(column for t in own for column in self._terms[t].names)
+            names = tuple(distinct([column for t in own for column in self._terms[t].names]))
             block = None
             if covariances is not None:
                 whole = covariances[parameters[own[0]].block]
@@ -105,14 +106,19 @@ class LevelEffects(Estimates):
         """Return the coefficients of every level: fixed effects plus conditional modes, by grouping factor (R's ``coef``)."""
         import pandas as pd
 
-        fixed = self.fixef
+        beta, names = self._engine.beta, self._design.fixed_names
         result = {}
-        for group, frame in self.ranef().items():
-            out = pd.DataFrame({name: np.full(len(frame), value) for name, value in fixed.items()}, index=frame.index)
-            for name in dict.fromkeys(frame.columns):
-                own = frame.loc[:, [name]].sum(axis=1)
-                out[name] = out[name] + own if name in out else own
-            result[group] = out
+        for group, effects in self.ranef().groups.items():
+            columns = coefficient_columns(self, group)
+            values = np.zeros((len(effects.levels), len(columns)))
+            values[:, : beta.size] = beta
+            at = list(columns)
+            terms = [t for t, term in enumerate(self._terms) if term.factor.name == group]
+            places = [at.index(place) for t in terms for place in self._terms[t].columns]
+            for place, modes in zip(places, effects.modes.T, strict=True):
+                values[:, place] += modes
+            index = pd.Index(effects.levels, name=group)
+            result[group] = pd.DataFrame(values, index=index, columns=[*names, *list(columns.values())[beta.size :]])
         return result
 
     def coef_standard_errors(self) -> dict[str, pd.DataFrame]:
@@ -128,3 +134,16 @@ class LevelEffects(Estimates):
         from multilevel.model.coefficient_errors import coefficient_errors
 
         return coefficient_errors(whole(self))
+
+
+def coefficient_columns(fit: Estimates, group: str) -> dict[int, str]:
+    """Return the columns that the coefficients of a grouping factor's levels belong to, by their places in the design.
+
+    The fixed effects' come first; a column that several terms have is one.
+    """
+    columns = dict(enumerate(fit._design.fixed_names))
+    for term in fit._terms:
+        if term.factor.name == group:
+            for place, name in zip(term.columns, term.names, strict=True):
+                columns.setdefault(place, name)
+    return columns

@@ -14,8 +14,10 @@ from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import fit_of_design, fit_products
 from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataTypeError
 from multilevel.formula.grammar import Formula
+from multilevel.formula.labels import apart_from
 from multilevel.model.estimates import Estimates
 from multilevel.model.fit_facts import whole
+from multilevel.model.parameter_labels import ParameterLabels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +73,8 @@ class NewFits(Estimates):
         Returns
         -------
         pandas.DataFrame
-            A row for each response: the fixed effects, theta, ``sigma``, ``criterion`` (REML's or the deviance) and ``converged``.
+            A row for each response: the fixed effects, theta, ``sigma``, ``criterion`` (REML's or the deviance) and ``converged``
+            (``.sigma`` and the like where a fixed effect has the name).
             The row of a response that is constant has NaN, and False for ``converged``.
 
         Raises
@@ -111,7 +114,8 @@ class NewFits(Estimates):
             self._engine, self._design, rows[~constant] if constant.any() else rows, self._control, threads,
             std_error=std_error,
         )  # fmt: skip
-        names = [*self._design.fixed_names, *self.theta.index, "sigma", "criterion"]
+        labels = ParameterLabels.of(self)
+        names = [*labels.fixed, *labels.theta, labels.sigma, "criterion"]
         parts = [found.beta, found.theta, found.sigma, found.criterion]
         if found.std_error is not None:
             from scipy.special import ndtr
@@ -119,13 +123,17 @@ class NewFits(Estimates):
             statistic = found.beta / found.std_error
             parts += [found.std_error, statistic, 2.0 * ndtr(-np.abs(statistic))]
             kinds = ("std_error", "statistic", "p_value")
-            names += [f"{kind}_{name}" for kind in kinds for name in self._design.fixed_names]
+            names += [f"{kind}_{name}" for kind in kinds for name in labels.fixed]
+        shown = [*labels.fixed, *apart_from([*names[len(labels.fixed) :], "converged"], frozenset(labels.fixed))]
         values = np.full((len(rows), len(names)), np.nan)
         values[~constant] = np.column_stack(parts)
         converged = np.zeros(len(rows), dtype=np.bool_)
         converged[~constant] = found.converged
-        labels = responses.index if isinstance(responses, pd.DataFrame) else None
-        return pd.DataFrame(values, columns=names, index=labels).assign(converged=converged)
+        table = pd.DataFrame(
+            values, columns=shown[:-1], index=responses.index if isinstance(responses, pd.DataFrame) else None
+        )
+        table[shown[-1]] = converged
+        return table
 
     def _new_responses(self, values: Any) -> FloatArray:
         """Return new responses as rows, checked."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from multilevel.engine.prediction import draw_deviations
 from multilevel.errors import ControlError
+from multilevel.formula.labels import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,6 +170,6 @@ def sim(fit: LinearMixedModel, n: int = 1000, *, rng: Seed = None) -> PosteriorD
         beta,
         tuple(fit._design.fixed_names),
         {name: np.concatenate([parts[t] for t in own], axis=2) for name, own in groups.items()},
-        {name: tuple(column for t in own for column in fit._terms[t].names) for name, own in groups.items()},
+        {name: tuple(distinct([c for t in own for c in fit._terms[t].names])) for name, own in groups.items()},
         {name: fit._terms[own[0]].factor.levels for name, own in groups.items()},
     )

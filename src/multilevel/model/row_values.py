@@ -71,7 +71,8 @@ class RowValues(LevelEffects):
         kind : {"response", "pearson", "scaled", "normalized"}
             ``"response"``: y less the fitted values; ``"pearson"``: times the square root of the prior weights and divided by the
             relative standard deviation of the row's stratum; ``"scaled"``: the latter divided by the residual standard deviation
-            (nlme's ``"pearson"``); ``"normalized"``: scaled residuals freed of their correlation, as nlme has them.
+            (R's ``residuals(fit, "pearson", scaled = TRUE)``, nlme's ``"pearson"``); ``"normalized"``: scaled residuals freed of
+            their correlation, as nlme has them.
 
         Raises
         ------

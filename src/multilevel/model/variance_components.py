@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.structures import STRUCTURE_NAMES, CovarianceStructure, NaturalElement, element_name
+from multilevel.formula.labels import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,8 @@ class TermVariance:
     ----------
     group : str
         The grouping factor.
+    label : str
+        Its name in tables: with a number where two of the factor's terms have the same column (``g``, ``g.1``).
     names : tuple of str
         The columns.
     covariance : ndarray
@@ -42,6 +45,7 @@ class TermVariance:
     """
 
     group: str
+    label: str
     names: tuple[str, ...]
     covariance: FloatArray
     standard_deviations: FloatArray
@@ -58,11 +62,12 @@ class TermVariance:
     @property
     def element_names(self) -> list[str]:
         """Names of the elements, such as ``sd_Days|Subject`` (lme4's ``confint`` with ``oldNames = FALSE``)."""
-        return [element_name(element, self.names, self.group) for element in self.elements]
+        return [element_name(element, self.names, self.label) for element in self.elements]
 
 
 def term_variance(
     group: str,
+    label: str,
     names: tuple[str, ...],
     factor: FloatArray,
     sigma: float,
@@ -80,7 +85,7 @@ def term_variance(
         array.flags.writeable = False
     shown = STRUCTURE_NAMES.get(kind, kind) if len(names) > 1 else "us"
     return TermVariance(
-        group, names, covariance, deviations, correlation, structure.correlated, shown, structure.natural()
+        group, label, names, covariance, deviations, correlation, structure.correlated, shown, structure.natural()
     )
 
 
@@ -119,7 +124,7 @@ class VarianceComponents:
             raise KeyError(
                 f"no grouping factor {group!r}: there are {', '.join(dict.fromkeys(t.group for t in self.terms))}"
             )
-        names = [name for term in own for name in term.names]
+        names = distinct([name for term in own for name in term.names])
         matrix = np.zeros((len(names), len(names)))
         at = 0
         for term in own:
@@ -142,13 +147,13 @@ class VarianceComponents:
         rows: list[tuple[str, str | None, str | None, float, float]] = []
         for term in self.terms:
             for i, name in enumerate(term.names):
-                rows.append((term.group, name, None, float(term.covariance[i, i]), float(term.standard_deviations[i])))
+                rows.append((term.label, name, None, float(term.covariance[i, i]), float(term.standard_deviations[i])))
             if term.correlated:
                 for j in range(len(term.names)):
                     for i in range(j + 1, len(term.names)):
                         rows.append(
                             (
-                                term.group,
+                                term.label,
                                 term.names[j],
                                 term.names[i],
                                 float(term.covariance[i, j]),

@@ -210,14 +210,41 @@ def model_lines(rows: ClusteredRows, chosen: npt.NDArray[np.bool_]) -> pd.DataFr
     pandas.DataFrame
         ``cluster``, ``x``, ``y``, over each cluster's own range of x.
     """
-    import pandas as pd
-
     fit = _fit_of(rows)
     name = rows.names[2]
     own = next(term.factor for term in fit._terms if term.factor.name == name).codes
     first = first_rows(own, int(own.max()) + 1)
     terms = [term.label for term in fit._terms if np.array_equal(term.factor.codes, term.factor.codes[first][own])]
-    columns = _other_columns(rows, random=True)
+    random = "~ " + " + ".join(f"({label})" for label in terms)
+    return _predicted_lines(rows, chosen, _other_columns(rows, random=True), random)
+
+
+def population_lines(rows: ClusteredRows, chosen: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """Return the model's line without random effects for each cluster, other predictors as in `model_lines`.
+
+    What a cluster's line is apart from it is the cluster's random effects alone, also where the predictors differ between clusters.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``cluster``, ``x``, ``y``, over the whole range of x.
+    """
+    _fit_of(rows)
+    whole = _grid(rows, np.arange(len(rows.x)))
+    return _predicted_lines(rows, chosen, _other_columns(rows, random=False), False, whole)
+
+
+def _predicted_lines(
+    rows: ClusteredRows,
+    chosen: npt.NDArray[np.bool_],
+    columns: dict[str, npt.NDArray[Any]],
+    re_formula: str | bool,
+    grid: FloatArray | None = None,
+) -> pd.DataFrame:
+    """Return predictions for each cluster, the other columns at what is typical of it; by default over its own range of x."""
+    import pandas as pd
+
+    fit = _fit_of(rows)
     grouping = fit.formula.grouping_variables
     wanted = np.flatnonzero(chosen)
     members = np.flatnonzero(chosen[rows.codes])
@@ -225,15 +252,14 @@ def model_lines(rows: ClusteredRows, chosen: npt.NDArray[np.bool_]) -> pd.DataFr
     parts = np.split(order, np.cumsum(np.bincount(rows.codes[order], minlength=rows.n_clusters)[wanted])[:-1])
     x, labels, others = [], [], {other: [] for other in columns}  # type: ignore[var-annotated]
     for code, part in zip(wanted, parts, strict=True):
-        grid = _grid(rows, part)
-        x.append(grid)
-        labels += [rows.clusters[code]] * len(grid)
+        own = _grid(rows, part) if grid is None else grid
+        x.append(own)
+        labels += [rows.clusters[code]] * len(own)
         for other, values in columns.items():
-            others[other] += [_typical(values[part], numeric=other not in grouping)] * len(grid)
+            others[other] += [_typical(values[part], numeric=other not in grouping)] * len(own)
     at = np.concatenate(x)
     newdata = {rows.names[0]: _as_column(rows, at), **{other: _array(values) for other, values in others.items()}}
-    random = "~ " + " + ".join(f"({label})" for label in terms)
-    return pd.DataFrame({"cluster": labels, "x": at, "y": np.asarray(fit.predict(newdata, re_formula=random))})
+    return pd.DataFrame({"cluster": labels, "x": at, "y": np.asarray(fit.predict(newdata, re_formula=re_formula))})
 
 
 def population_line(rows: ClusteredRows) -> pd.DataFrame:
@@ -241,12 +267,16 @@ def population_line(rows: ClusteredRows) -> pd.DataFrame:
     import pandas as pd
 
     fit = _fit_of(rows)
-    everything = np.arange(len(rows.x))
-    at = _grid(rows, everything)
+    at = _grid(rows, np.arange(len(rows.x)))
     newdata = {rows.names[0]: _as_column(rows, at)}
-    for other, values in _other_columns(rows, random=False).items():
-        newdata[other] = _array([_typical(values)] * len(at))
+    for other, value in population_values(rows).items():
+        newdata[other] = _array([value] * len(at))
     return pd.DataFrame({"x": at, "y": np.asarray(fit.predict(newdata, re_formula=False))})
+
+
+def population_values(rows: ClusteredRows) -> dict[str, Any]:
+    """Return the mean or the most frequent level of each predictor that the population's line is not over."""
+    return {name: _typical(values) for name, values in _other_columns(rows, random=False).items()}
 
 
 def _fit_of(rows: ClusteredRows) -> LinearMixedModel:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.errors import ControlError
+from multilevel.model.level_effects import coefficient_columns
 from multilevel.plot.covariances import ellipse
 from multilevel.plot.random_effects import chosen_groups
 
@@ -130,11 +131,13 @@ def shrinkage_data(fit: LinearMixedModel, group: str | None = None) -> pd.DataFr
     whole = fit.ranef().groups[name]
     factor = own[0].factor
     # A column that two terms have is one coefficient.
-    places = {label: place for term in own for label, place in zip(term.names, term.columns, strict=True)}
-    names, columns = list(places), design.columns[:, list(places.values())]
-    modes = np.column_stack([whole.modes[:, [at == label for at in whole.names]].sum(axis=1) for label in names])
-    fixed = fit.fixef
-    population = np.array([float(fixed.get(label, 0.0)) for label in names])
+    labels = coefficient_columns(fit, name)
+    every = [place for term in own for place in term.columns]
+    places = list(dict.fromkeys(every))
+    names, columns = [labels[place] for place in places], design.columns[:, places]
+    modes = np.column_stack([whole.modes[:, [at == place for at in every]].sum(axis=1) for place in places])
+    beta = fit._engine.beta
+    population = np.array([beta[place] if place < beta.size else 0.0 for place in places])
     coefficients = population + modes
     # What is left when all but the level's own part of the fitted values is taken off.
     response = design.y - fit._fitted_values + np.einsum("nk,nk->n", columns, coefficients[factor.codes])
@@ -154,13 +157,13 @@ def shrinkage_data(fit: LinearMixedModel, group: str | None = None) -> pd.DataFr
 
 def population_ellipse(fit: LinearMixedModel, group: str, terms: tuple[str, str], level: float) -> FloatArray:
     """Return the region that holds the coefficients of a level of two terms with some probability, by the estimates."""
-    matrix = fit.varcorr()[group]
-    names = list(matrix.index)
+    labels = coefficient_columns(fit, group)
+    names = [labels[place] for term in fit._terms if term.factor.name == group for place in term.columns]
     for label in terms:
         if label not in names:
             raise ControlError(f"{group!r} has no random effect {label!r}; it has {', '.join(names)}.")
     at = [[place for place, name in enumerate(names) if name == label] for label in terms]
-    values = matrix.to_numpy()
+    values = fit.varcorr()[group].to_numpy()
     covariance = np.array([[values[np.ix_(r, c)].sum() for c in at] for r in at])
     centre = np.array([float(fit.fixef.get(label, 0.0)) for label in terms])
     return ellipse(centre, covariance, level)

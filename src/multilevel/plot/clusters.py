@@ -14,6 +14,8 @@ from multilevel.plot.cluster_data import (
     model_lines,
     pooled_line,
     population_line,
+    population_lines,
+    population_values,
     sampled_clusters,
     separate_lines,
 )  # fmt: skip
@@ -22,9 +24,11 @@ from multilevel.plot.style import (
     MOST_POINTS,
     ORANGE,
     VERMILION,
+    axis_breaks,
     caption,
     counted,
     heading,
+    listed,
     plotnine,
     sampled,
     theme,
@@ -144,8 +148,8 @@ def plot_clusters(
 
     Notes
     -----
-    On the lines of a model, other numeric predictors are at their mean in the cluster and categories at their most frequent level;
-    on the population's line, at those of all rows.
+    On the lines of a model, other numeric predictors are at their mean in the cluster and categories at their most frequent level.
+    So they are on the population's line in a cluster's panel; in a picture without panels they are at those of all rows there.
 
     Examples
     --------
@@ -162,7 +166,7 @@ def plot_clusters(
     kind = _line_kind(data, lines, panels=panels)
     most = (MOST_PANELS if panels else MOST_LINES) if max_clusters is None else max_clusters
     rows = clustered_rows(data, x, y, cluster)
-    dots, curves = _frames(rows, kind, population, most)
+    dots, curves = _frames(rows, kind, population, most, panels=panels)
     names = [rows.clusters[at] for at in np.flatnonzero(sampled_clusters(rows, most))]
     dots_shown = dots.iloc[sampled(len(dots))]
     notes = []
@@ -172,11 +176,7 @@ def plot_clusters(
         )
     if points and len(dots) > MOST_POINTS:
         notes.append(f"{counted(MOST_POINTS)} of their {counted(len(dots))} rows are drawn.")
-    others = (
-        "fit" in set(curves["kind"]) and len(rows.fit.formula.term_list.terms) > 1 if rows.fit is not None else False
-    )
-    if others:
-        notes.append("Other predictors: at their mean or most frequent level.")
+    notes += _other_predictors(rows, set(curves["kind"]), panels=panels)
     curves["curve"] = curves["kind"] + ":" + curves["cluster"].astype(object).fillna("").astype(str)
     # A line needs two points.
     long = curves["curve"].map(curves["curve"].value_counts()) > 1
@@ -214,6 +214,8 @@ def plot_clusters(
             breaks=list(range(len(rows.categories))), labels=wrapped(rows.categories, 14), minor_breaks=[],
             expand=(0.08, 0),
         )  # fmt: skip
+    elif panels:
+        picture += p9.scale_x_continuous(breaks=lambda limits: axis_breaks(limits, 3))
     title = f"{rows.names[1]} over {x} by {rows.names[2]}"
     picture += p9.labs(x=x, y=rows.names[1], title=heading(title, width), caption=caption(*notes, width=width))
     picture += theme(width, min(16.0, 1.5 + 1.5 * n_rows) if panels else 5.0)
@@ -235,7 +237,20 @@ def _line_kind(data: Any, lines: str | None, *, panels: bool = False) -> str:
     return lines
 
 
-def _frames(rows: ClusteredRows, lines: str, population: bool, most: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _other_predictors(rows: ClusteredRows, kinds: set[str], *, panels: bool) -> list[str]:
+    """Say at which values of other predictors the lines of a model are."""
+    if rows.fit is None or len(rows.fit.formula.term_list.terms) < 2 or not kinds & {"fit", "population"}:
+        return []
+    if panels:
+        return ["Other predictors: at their mean or most frequent level in each panel."]
+    levels = [f"{name} = {value}" for name, value in population_values(rows).items() if not isinstance(value, float)]
+    population = f"; the population's line is at {listed(levels)}" if levels and "population" in kinds else ""
+    return [f"Other predictors: at their mean or most frequent level{population}."]
+
+
+def _frames(
+    rows: ClusteredRows, lines: str, population: bool, most: int, *, panels: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     import pandas as pd
 
     if most < 1:
@@ -253,8 +268,11 @@ def _frames(rows: ClusteredRows, lines: str, population: bool, most: int) -> tup
     if lines in ("fit", "both"):
         parts.append(model_lines(rows, chosen).assign(kind="fit"))
     if population:
-        line = pooled_line(rows) if rows.fit is None else population_line(rows)
-        parts.append(line.assign(cluster=None, kind="population"))
+        if rows.fit is not None and panels:
+            line = population_lines(rows, chosen)
+        else:
+            line = (pooled_line(rows) if rows.fit is None else population_line(rows)).assign(cluster=None)
+        parts.append(line.assign(kind="population"))
     parts = [part[["cluster", "x", "y", "kind"]] for part in parts]
     if not parts:
         return points, pd.DataFrame({"cluster": [], "x": [], "y": [], "kind": []}).astype({"kind": object})
@@ -263,10 +281,11 @@ def _frames(rows: ClusteredRows, lines: str, population: bool, most: int) -> tup
 
 
 def _in_panels(points: pd.DataFrame, lines: pd.DataFrame, names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Repeat the population's line in every panel, and give the panels the order of the clusters."""
+    """Repeat a line of all clusters in every panel, and give the panels the order of the clusters."""
     import pandas as pd
 
-    whole, own = lines[lines["kind"] == "population"], lines[lines["kind"] != "population"]
+    shared = lines["cluster"].isna()
+    whole, own = lines[shared], lines[~shared]
     lines = pd.concat([own, *(whole.assign(cluster=name) for name in names)], ignore_index=True)
     labels = dict(zip(names, wrapped(names, 16), strict=True))
     order = list(dict.fromkeys(labels[name] for name in names))

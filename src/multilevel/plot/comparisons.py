@@ -9,7 +9,19 @@ import numpy as np
 
 from multilevel.errors import ControlError, DataError
 from multilevel.plot.random_effects import random_effects_data
-from multilevel.plot.style import BLUE, FEW_LEVELS, GREY, VERMILION, caption, counted, percent, plotnine, theme, wrapped
+from multilevel.plot.style import (
+    BLUE,
+    FEW_LEVELS,
+    GREY,
+    VERMILION,
+    axis_breaks,
+    caption,
+    counted,
+    percent,
+    plotnine,
+    theme,
+    wrapped,
+)
 from multilevel.quality.variance import check_fit
 
 if TYPE_CHECKING:
@@ -74,7 +86,7 @@ def comparison_data(
             f"The models do not share {which}: the first has {', '.join(before.ngroups.index)}, the second"
             f" {', '.join(after.ngroups.index)}."
         )
-    own_terms = [list(dict.fromkeys(n for t in fit._terms if t.factor.name == group for n in t.names)) for fit in fits]
+    own_terms = [[str(name) for name in fit.varcorr()[str(group)].index] for fit in fits]
     both = [name for name in own_terms[0] if name in own_terms[1]]
     if term is None and both:
         term = both[0]
@@ -113,12 +125,10 @@ def _names(before: LinearMixedModel, after: LinearMixedModel) -> list[str]:
 
 
 def _deviation(fit: LinearMixedModel, group: str, term: str) -> float:
-    """Return the standard deviation of a random effect; of several terms that hold it, of their sum."""
-    variance = 0.0
-    for part in fit.varcorr():
-        if part.group == group and term in part.names:
-            variance += float(part.standard_deviations[part.names.index(term)]) ** 2
-    return float(np.sqrt(variance))
+    """Return the standard deviation of a random effect."""
+    matrix = fit.varcorr()[group]
+    at = list(matrix.index).index(term)
+    return float(np.sqrt(matrix.iloc[at, at]))
 
 
 def plot_comparison(
@@ -192,7 +202,7 @@ def plot_comparison(
             + p9.geom_point(stroke=0, size=size, **({} if few else {"color": "black"}))
         )
         picture += p9.facet_wrap("panel", ncol=2)
-        picture += p9.scale_x_continuous(breaks=_inside)
+        picture += p9.scale_x_continuous(breaks=lambda limits: axis_breaks(limits, 5, 0.06))
         picture += p9.labs(x=f"Conditional mode with {percent(level)} interval")
         width = 8.6
     else:
@@ -232,11 +242,3 @@ def plot_comparison(
     picture += p9.labs(title=f"Differences between the levels of {name}{what}", caption=caption(*notes, width=width))
     picture += theme(width, height)
     return picture + p9.theme(legend_position="none") if kind == "caterpillars" else picture
-
-
-def _inside(limits: tuple[float, float]) -> list[float]:
-    """Return round numbers away from the ends of a panel, where those of the next one stand."""
-    from mizani.breaks import breaks_extended
-
-    edge = 0.06 * (limits[1] - limits[0])
-    return [value for value in breaks_extended(n=5)(limits) if limits[0] + edge <= value <= limits[1] - edge]

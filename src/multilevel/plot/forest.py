@@ -340,7 +340,8 @@ def _forest(
     picture += p9.scale_shape_manual(SHAPES[:n_models])
     picture += p9.labs(x=title, y="")
     height = 1.3 + n_terms * max(0.36, 0.2 * n_models + 0.1) + 0.14 * lines + (0.4 if n_models > 1 else 0.0)
-    picture += theme(WIDTH, min(14.0, max(2.4, height))) + p9.theme(legend_title=p9.element_blank())
+    picture += theme(WIDTH, min(14.0, max(2.4, height)))
+    picture += p9.theme(legend_title=p9.element_blank())
     if n_models == 1:
         picture += p9.theme(legend_position="none")
     return picture

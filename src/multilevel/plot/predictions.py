@@ -339,9 +339,8 @@ def _marks(found: Predictions, coloured: bool) -> list[Any]:
 def _notes(fit: LinearMixedModel, found: Predictions, level: float, ddf: str) -> list[str]:
     """Say what the band is, what is held and what averaged over."""
     mark = "Band" if found.terms[0].curved else "Bars"
-    method = {"satterthwaite": "Satterthwaite", "kenward-roger": "Kenward–Roger", "residual": "n − p"}.get(
-        ddf, "normal"
-    )
+    methods = {"satterthwaite": "Satterthwaite", "kenward-roger": "Kenward–Roger", "residual": "residual df"}
+    method = methods.get(ddf, "normal")
     notes = [f"{mark}: {percent(level)} confidence of the population mean ({method}), random effects at zero."]
     if found.held:
         held = ", ".join(f"{name} = {_value(value)}" for name, value in found.held.items())

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from multilevel.errors import ControlError, DataError
 from multilevel.inference.profile_curve import rising_points, zeta_curve
-from multilevel.plot.style import BLUE, GREY, caption, percent, plotnine, theme, wrapped
+from multilevel.plot.style import BLUE, GREY, axis_breaks, caption, percent, plotnine, theme, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -358,8 +358,8 @@ def _draw_pairs(profile: Profile, names: list[str], levels: Sequence[float]) -> 
         + p9.geom_point(data=placed(points), size=1.2, stroke=0)
         + p9.geom_line(data=placed(pd.concat(curves, ignore_index=True)), color=GREY, size=0.9)
         + p9.facet_grid("row", "column", scales="free")
-        + p9.scale_x_continuous(breaks=_three)
-        + p9.scale_y_continuous(breaks=_three)
+        + p9.scale_x_continuous(breaks=lambda limits: axis_breaks(limits, 3))
+        + p9.scale_y_continuous(breaks=lambda limits: axis_breaks(limits, 3))
         + p9.labs(x="", y="", title="Profile pairs", caption=caption(*notes, width=size))
         + theme(size, size)
         + p9.theme(
@@ -371,11 +371,3 @@ def _draw_pairs(profile: Profile, names: list[str], levels: Sequence[float]) -> 
 def _ends(profile: Profile, name: str) -> tuple[float, float]:
     points = profile.points[name]
     return points[0].value, points[-1].value
-
-
-def _three(limits: tuple[float, float]) -> list[float]:
-    """Return two or three round numbers within limits, away from their ends, where those of the next panel stand."""
-    from mizani.breaks import breaks_extended
-
-    edge = 0.1 * (limits[1] - limits[0])
-    return [value for value in breaks_extended(n=3)(limits) if limits[0] + edge <= value <= limits[1] - edge]

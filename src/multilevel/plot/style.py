@@ -6,7 +6,7 @@ import importlib
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,9 @@ FEW_LEVELS = 60
 MOST_POINTS = 4000
 """Rows that are drawn as points; of more, a sample is."""
 
+LONG_NUMBER = 7
+"""Characters of a number on an axis before powers of ten take the place of its zeros."""
+
 LINE_WIDTH = 30
 """Characters of a label before it goes on in the next line."""
 
@@ -50,9 +53,11 @@ def plotnine() -> Any:
 
 
 def theme(width: float = 7.0, height: float = 4.5) -> Any:
-    """Return the theme of all pictures, with a size in inches."""
+    """Return what all pictures have in common, to be added to them: a theme with a size in inches, and the numbers of axes."""
     p9 = plotnine()
-    return p9.theme_minimal(base_size=11) + p9.theme(
+    from multilevel.plot.axes import NumberedAxes
+
+    look = p9.theme_minimal(base_size=11) + p9.theme(
         figure_size=(width, height),
         plot_title=p9.element_text(size=13, weight="bold", ha="left"),
         plot_subtitle=p9.element_text(size=10, color=GREY, ha="left"),
@@ -63,11 +68,45 @@ def theme(width: float = 7.0, height: float = 4.5) -> Any:
         strip_text=p9.element_text(size=10, weight="bold"),
         legend_position="top",
     )
+    return [look, NumberedAxes()]
 
 
 def percent(level: float) -> str:
     """Write a confidence level for a label: ``0.95`` is ``95%``."""
     return f"{100 * level:g}%"
+
+
+def axis_numbers(values: Sequence[float]) -> list[str]:
+    """Write the numbers of an axis with all the decimals that they have, alike; long ones in powers of ten.
+
+    Examples
+    --------
+    >>> from multilevel.plot.style import axis_numbers
+    >>> axis_numbers([0.75, 1.0]), axis_numbers([0.752]), axis_numbers([2e-10, 4e-10])
+    (['0.75', '1.00'], ['0.752'], ['2e-10', '4e-10'])
+    """
+    size = max((abs(value) for value in values), default=0.0)
+    # what rounding has left of a zero
+    own = [0.0 if abs(value) <= 1e-10 * size else float(value) for value in values]
+    digits = next((n for n in (6, 9, 12) if len({f"{value:.{n}g}" for value in own}) == len(set(own))), 17)
+    short = [f"{value:.{digits}g}" for value in own]
+    decimals = [len(np.format_float_positional(float(text), trim="-").partition(".")[2]) for text in short]
+    aligned = [f"{value:.{max(decimals)}f}" for value in own]
+    length = max(map(len, aligned), default=0)
+    return short if length > LONG_NUMBER and max(map(len, short)) < length else aligned
+
+
+def axis_breaks(limits: tuple[float, float], n: int, share: float = 0.1) -> list[float]:
+    """Return about n round numbers within limits, two at least, off a share at their ends, where those of the next panel stand."""
+    from mizani.breaks import breaks_extended
+
+    edge = share * (limits[1] - limits[0])
+    found: list[float] = []
+    for more in range(n, n + 4):
+        found = [float(at) for at in breaks_extended(n=more)(limits) if limits[0] + edge <= at <= limits[1] - edge]
+        if len(found) > 1:
+            break
+    return found
 
 
 def counted(n: int) -> str:

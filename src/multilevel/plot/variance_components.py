@@ -93,7 +93,7 @@ def variance_components_data(
     table = table[[not name.startswith("cor_") for name in table["parameter"]]].reset_index(drop=True)
     groups = [str(name) for name in table["group"]]
     names = [str(name).removeprefix("sd_").rsplit("|", 1)[0] for name in table["parameter"]]
-    terms = [None if group == "Residual" else name for group, name in zip(groups, names, strict=True)]
+    terms = [*names[:-1], None]
     data = pd.DataFrame({"group": groups, "term": pd.Series(terms, dtype=object)})
     for name in ("estimate", "conf_low", "conf_high"):
         data[name] = table[name] if scale == "sd" else table[name] ** 2

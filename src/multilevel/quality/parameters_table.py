@@ -10,7 +10,8 @@ import numpy as np
 from multilevel.errors import ControlError
 from multilevel.inference.contrasts import t_table
 from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
-from multilevel.inference.intervals import BootstrapInterval, check_level, variance_parameter_names
+from multilevel.inference.intervals import BootstrapInterval, check_level
+from multilevel.model.parameter_labels import ParameterLabels
 from multilevel.quality.coefficient_cells import coefficient_table, interval_note
 from multilevel.quality.several_tables import SeveralTables
 from multilevel.quality.standardize import METHODS, StandardizeMethod, standardize_parameters
@@ -220,7 +221,8 @@ def model_parameters(
 def _random_part(
     fit: LinearMixedModel, level: float, method: str | None, interval: BootstrapInterval, options: dict[str, Any]
 ) -> pd.DataFrame:
-    names = [*variance_parameter_names(fit), "sigma"]
+    labels = ParameterLabels.of(fit)
+    names = [*labels.variance, labels.sigma]
     table = variance_parameter_table(fit, level)
     if method in ("profile", "bootstrap"):
         if method == "profile":
@@ -244,11 +246,14 @@ def _random_part(
 def _shown(fit: LinearMixedModel) -> list[tuple[str, str, str]]:
     """Return name, grouping factor and label of the variance parameters: of each term standard deviations, then correlations."""
     found = []
+    known = ParameterLabels.of(fit)
+    names = iter(known.variance)
     for term in fit.varcorr():
+        own_names = [next(names) for _ in term.elements]
         labels = ["Intercept" if name == "(Intercept)" else name for name in term.names]
         for kind, word in (("sd", "SD"), ("cor", "Cor")):
-            for element, name in zip(term.elements, term.element_names, strict=True):
+            for element, name in zip(term.elements, own_names, strict=True):
                 if element.kind == kind:
                     own = labels[element.row] if kind == "sd" else f"{labels[element.column]}~{labels[element.row]}"
-                    found.append((name, term.group, f"{word} ({element.label or own}: {term.group})"))
-    return [*found, ("sigma", "Residual", "SD (Residual)")]
+                    found.append((name, term.label, f"{word} ({element.label or own}: {term.label})"))
+    return [*found, (known.sigma, "Residual", "SD (Residual)")]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.inference.intervals import check_level, variance_parameter_names
+from multilevel.inference.intervals import check_level
 from multilevel.inference.satterthwaite import satterthwaite_model
+from multilevel.model.parameter_labels import ParameterLabels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,9 @@ def variance_parameter_table(fit: LinearMixedModel, level: float = 0.95) -> pd.D
             ends = np.tanh([middle - z * error, middle + z * error])
             rows.append((estimate, (1.0 - estimate**2) * error, float(ends[0]), float(ends[1])))
     columns = ["estimate", "std_error", "conf_low", "conf_high"]
-    return pd.DataFrame(rows, index=[*variance_parameter_names(fit), "sigma"], columns=columns, dtype=np.float64)
+    return pd.DataFrame(
+        rows, index=list(ParameterLabels.of(fit).random)[: len(rows)], columns=columns, dtype=np.float64
+    )
 
 
 def _working_parameters(fit: LinearMixedModel, size: int) -> list[tuple[str, float, FloatArray | None]]:

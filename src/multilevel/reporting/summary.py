@@ -208,7 +208,7 @@ class Summary(Forms):
             "correlation": {"names": list(self.correlation.index), "values": _plain(self.correlation.to_numpy())},
             "random_effects": [
                 {
-                    "group": term.group,
+                    "group": term.label,
                     "names": list(term.names),
                     "variances": _plain(np.diag(term.covariance)),
                     "standard_deviations": _plain(term.standard_deviations),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from multilevel.formula.labels import distinct
 from multilevel.reporting.cells import Number, number_cells
 from multilevel.reporting.numbers import format_correlations, format_values
 from multilevel.reporting.tables import Table
@@ -43,7 +44,7 @@ def variance_table(components: VarianceComponents, variances: bool = True, digit
     n_correlations = max((len(cells) for own in layout for _, _, cells in own), default=0)
     rows = []
     at = 0
-    for label, own in zip(_labels([term.group for term in components]), layout, strict=True):
+    for label, own in zip(distinct([term.group for term in components]), layout, strict=True):
         for i, (name, value, cells) in enumerate(own):
             correlations = (cells + [""] * n_correlations)[:n_correlations]
             texts = ["" for _ in numbers] if value is None else [column[at] for column in numbers]
@@ -83,17 +84,6 @@ def residual_structure_table(structure: ResidualStructure, digits: int = 4) -> T
         *(("Corr",) if correlated else ()),
     )
     return Table("Residual structure", heads, tuple(rows), labels=2, left=True, indent=" ")
-
-
-def _labels(groups: list[str]) -> list[str]:
-    """Return the groups, with a number to the later terms of each: ``subject.1``."""
-    seen: dict[str, int] = {}
-    labels = []
-    for group in groups:
-        count = seen.get(group, 0)
-        labels.append(f"{group}.{count}" if count else group)
-        seen[group] = count + 1
-    return labels
 
 
 def _cells(term: TermVariance, decimals: int) -> list[tuple[str, float | None, list[str | Number]]]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from multilevel.engine.parameters import lower_factor
 from multilevel.engine.structures import lower_triangle
 from multilevel.errors import ControlError, DataError, DataTypeError
+from multilevel.formula.labels import distinct, term_groups
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,11 +32,19 @@ class TermNames:
         Its grouping factor.
     names
         Its columns.
+    structure
+        Its covariance structure, as `RandomTerm` has it.
     """
 
     label: str
     group: str
     names: tuple[str, ...]
+    structure: str = "unstructured"
+
+
+def term_labels(terms: Sequence[TermNames]) -> list[str]:
+    """Return the grouping factors of the terms as tables show them (see `multilevel.formula.labels`)."""
+    return term_groups([(term.group, term.names) for term in terms])
 
 
 def factor_of(matrix: FloatArray, where: str) -> FloatArray:
@@ -114,7 +123,7 @@ def term_factors(terms: Sequence[TermNames], given: Any) -> list[FloatArray]:
         if len(own) == 1:
             found[own[0]] = _factor(value, terms[own[0]])
             continue
-        names = tuple(name for t in own for name in terms[t].names)
+        names = tuple(distinct([name for t in own for name in terms[t].names]))
         whole = _factor(value, TermNames(f"… | {group}", group, names))
         at = 0
         for t in own:

@@ -15,6 +15,7 @@ from multilevel.data.levels import Levels
 from multilevel.errors import DataError, DataTypeError, FormulaError, UnknownColumnError
 from multilevel.formula.evaluate import Evaluator
 from multilevel.formula.grammar import Formula, parse_formula
+from multilevel.formula.labels import distinct
 from multilevel.formula.syntax import parse_expression
 from multilevel.formula.values import as_numbers
 from multilevel.simulation.covariances import TermNames, term_factors
@@ -102,7 +103,7 @@ class Drawing:
         found = {}
         for group in dict.fromkeys(term.group for term in terms):
             own = [t for t in self.order if self.terms[t].group == group]
-            names = [name for t in own for name in self.terms[t].names]
+            names = distinct([name for t in own for name in self.terms[t].names])
             values = np.column_stack([self.effects[t] for t in own])
             found[group] = effects_frame(group, names, values, self.groups[group].levels.names)
         rule = self.design.sigma if isinstance(self.design.sigma, str) else ""
@@ -194,8 +195,8 @@ class Drawing:
 
     def _know_terms(self, terms: tuple[TermNames, ...]) -> None:
         if self.terms is None:
-            self.terms = terms
             self.factors = term_factors(terms, self.design.random)
+        self.terms = terms
 
     def _early_terms(self) -> tuple[TermNames, ...]:
         """Name the random terms before all columns are made, from those that the terms need."""

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.inference.bootstrap import parameter_names, parameter_rows
+from multilevel.inference.bootstrap import parameter_rows
 from multilevel.inference.contrasts import t_table
 from multilevel.inference.degrees_of_freedom import SatterthwaiteBasis, inference_basis
+from multilevel.model.parameter_labels import ParameterLabels
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -52,9 +53,8 @@ def fit_numbers(fit: LinearMixedModel, level: float, ddf: str) -> FitNumbers:
     """
     from scipy.special import ndtri
 
-    p, n_theta = fit._design.n_fixed, fit._engine.theta.size
-    names = parameter_names(fit)
-    variance_names = names[p + n_theta + 1 :]
+    p = fit._design.n_fixed
+    labels = ParameterLabels.of(fit)
     beta = fit._engine.beta
     table = t_table(inference_basis(fit, ddf), np.eye(p), beta, beta, level)
     values = _variance_parameters(fit, fit._engine.model.phi[None], np.array([fit.sigma]))[0]
@@ -63,7 +63,8 @@ def fit_numbers(fit: LinearMixedModel, level: float, ddf: str) -> FitNumbers:
     if not fit.is_singular and fit.convergence.converged:
         errors = _delta_errors(fit)
         z = float(ndtri(0.5 + level / 2))
-        correlation = np.array([name.startswith("cor_") for name in variance_names] + [False])
+        kinds = [element.kind for term in fit.varcorr() for element in term.elements]
+        correlation = np.array([kind == "cor" for kind in kinds] + [False])
         log, spread = np.log(np.where(correlation, 1.0, values)), np.where(correlation, 0.0, z * errors / values)
         low, high = np.exp(log - spread), np.exp(log + spread)
         r = np.clip(values[correlation], -UNIT_CORRELATION, UNIT_CORRELATION)
@@ -71,7 +72,7 @@ def fit_numbers(fit: LinearMixedModel, level: float, ddf: str) -> FitNumbers:
         low[correlation], high[correlation] = np.tanh(np.arctanh(r) - half), np.tanh(np.arctanh(r) + half)
     fixed = [table[name].to_numpy(dtype=np.float64) for name in ("std_error", "conf_low", "conf_high")]
     return FitNumbers(
-        (*names[:p], *variance_names, "sigma"),
+        (*labels.fixed, *labels.variance, labels.sigma),
         np.concatenate([beta, values]),
         np.concatenate([fixed[0], errors]),
         np.concatenate([fixed[1], low]),

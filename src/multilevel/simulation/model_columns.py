@@ -12,7 +12,7 @@ import numpy.typing as npt
 from multilevel.data.factors import Factor, combine
 from multilevel.data.frames import Frame, unknown_column
 from multilevel.errors import ControlError, DataError, DataTypeError, FormulaError, UnknownColumnError
-from multilevel.formula.coding import CodedColumn, Coding, fill_column
+from multilevel.formula.coding import CodedColumn, Coding, fill_column, with_distinct_names
 from multilevel.formula.deparse import deparse
 from multilevel.formula.encoder import sum_offsets
 from multilevel.formula.evaluate import Evaluator
@@ -119,7 +119,8 @@ def model_columns(
                     variables[text] = evaluator.variable(node)
     coding = Coding(variables, _checked_contrasts(formula, variables, contrasts))
     fixed = coding.code(formula.term_list, fixed=True)
-    random = tuple(coding.code(bar.term_list, fixed=False) for bar in formula.plain_bars)
+    bar_columns = [coding.code(bar.term_list, fixed=False) for bar in formula.plain_bars]
+    fixed, *random = with_distinct_names([fixed, *bar_columns])
     found = dict(groups or {})
     for bar in formula.plain_bars:
         if bar.group not in found:
@@ -127,9 +128,9 @@ def model_columns(
     return ModelColumns(
         frame.n_rows,
         fixed,
-        random,
+        tuple(random),
         tuple(
-            TermNames(str(bar), bar.group, tuple(column.name for column in columns))
+            TermNames(str(bar), bar.group, tuple(column.name for column in columns), bar.structure)
             for bar, columns in zip(formula.plain_bars, random, strict=True)
         ),
         found,

@@ -110,7 +110,7 @@ def _changed_effects(fit: LinearMixedModel, effects: Mapping[str, float] | None)
 
 def _term_factors(fit: LinearMixedModel, random: Any) -> dict[str, FloatArray]:
     """Return the factor of each term's covariance matrix by the term's label; the fit's own covariances by default."""
-    terms = [TermNames(term.label, term.factor.name, term.names) for term in fit._terms]
+    terms = [TermNames(term.label, term.factor.name, term.names, term.structure) for term in fit._terms]
     if random is None:
         own = zip(fit.varcorr(), terms, strict=True)
         parts = [factor_of(np.asarray(part.covariance), f"For ({term.label})") for part, term in own]

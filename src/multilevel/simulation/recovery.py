@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.errors import ControlError, DataTypeError
+from multilevel.formula.labels import apart_from
 from multilevel.inference.intervals import check_level
 from multilevel.model.fitted import LinearMixedModel
 from multilevel.reporting.cells import Number, interval_cells, number_cells
@@ -311,8 +312,11 @@ def _from_refits(truth: Truth, refits: pd.DataFrame, level: float) -> Study:
     """Return the estimates of `refit_many` under the names of the parameters."""
     import pandas as pd
 
-    theta = list(truth.theta.index)
-    needed = [*theta, "sigma", "converged"]
+    coefficients = [str(name) for name in truth.fixef.index]
+    *theta, sigma_name, criterion, converged_name = apart_from(
+        [*truth.theta.index, "sigma", "criterion", "converged"], coefficients
+    )
+    needed = [*theta, sigma_name, converged_name]
     absent = [name for name in needed if name not in refits.columns]
     if absent:
         raise DataTypeError(
@@ -320,9 +324,9 @@ def _from_refits(truth: Truth, refits: pd.DataFrame, level: float) -> Study:
             "random effects."
         )
     terms: tuple[TermNames, ...] = truth._terms
-    beside = {*needed, "criterion"}
+    beside = {*needed, criterion}
     fixed = [name for name in refits.columns if name not in beside]
-    sigmas = refits["sigma"].to_numpy(dtype=np.float64)
+    sigmas = refits[sigma_name].to_numpy(dtype=np.float64)
     rows: list[list[float]] = []
     names: list[str] = []
     for relative, sigma in zip(refits[theta].to_numpy(dtype=np.float64), sigmas, strict=True):
@@ -330,8 +334,8 @@ def _from_refits(truth: Truth, refits: pd.DataFrame, level: float) -> Study:
         names, values = parameter_values(components_of(terms, factors, sigma))
         rows.append([*values, sigma])
     numbers = np.column_stack([refits[fixed].to_numpy(dtype=np.float64), np.array(rows)])
-    estimates = pd.DataFrame(numbers, columns=[*fixed, *names, "sigma"])
+    estimates = pd.DataFrame(numbers, columns=[*fixed, *apart_from([*names, "sigma"], fixed)])
     none = estimates * np.nan
-    converged = refits["converged"].to_numpy(dtype=np.bool_)
+    converged = refits[converged_name].to_numpy(dtype=np.bool_)
     singular = np.zeros(len(refits), dtype=np.bool_)
     return Study(truth, estimates, none, none, none, converged, singular, level, 0, "")

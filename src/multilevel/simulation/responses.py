@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.frames import Frame, column_from_values, unknown_column
-from multilevel.engine.structures import structure_of
+from multilevel.engine.structures import STRUCTURE_NAMES, structure_of
 from multilevel.errors import ControlError, DataError, DataTypeError, UnknownColumnError
 from multilevel.formula.grammar import Formula, parse_formula
 from multilevel.model.simulation import GaussianSource, TermRows, batch_size
 from multilevel.model.variance_components import VarianceComponents
-from multilevel.simulation.covariances import TermNames, term_factors
+from multilevel.simulation.covariances import TermNames, term_factors, term_labels
 from multilevel.simulation.draws import as_draws
 from multilevel.simulation.model_columns import ModelColumns, check_bars, fixed_vector, model_columns, residual_sd
 
@@ -210,11 +210,11 @@ def _matrices(terms: Sequence[TermNames], cov: Any) -> dict[str, Any]:
 
 def theta_factors(terms: Sequence[TermNames], theta: Any) -> list[FloatArray]:
     """Return the relative factor of each term, the terms in the order of theta."""
-    structures = [structure_of("unstructured", len(term.names)) for term in terms]
+    structures = [structure_of(term.structure, len(term.names)) for term in terms]
     names = [
         name
-        for term, structure in zip(terms, structures, strict=True)
-        for name in structure.theta_names(term.names, term.group)
+        for term, label, structure in zip(terms, term_labels(terms), structures, strict=True)
+        for name in structure.theta_names(term.names, label)
     ]
     if hasattr(theta, "to_dict") and not isinstance(theta, Mapping):
         theta = theta.to_dict()
@@ -232,7 +232,15 @@ def theta_factors(terms: Sequence[TermNames], theta: Any) -> list[FloatArray]:
     if not np.isfinite(values).all():
         raise DataError("theta has values that are not finite.")
     found, at = [], 0
-    for structure in structures:
-        found.append(structure.factor(values[at : at + structure.n_theta]))
+    for term, structure in zip(terms, structures, strict=True):
+        own = values[at : at + structure.n_theta]
+        with np.errstate(invalid="ignore"):
+            parameters = structure.from_reported(own)
+        if not np.allclose(structure.reported(parameters), own, rtol=1e-6, atol=1e-9):
+            raise DataError(
+                f"theta has values that no {STRUCTURE_NAMES.get(term.structure, term.structure)}({term.label}) has: standard"
+                f" deviations must not be negative and correlations must go together; for this term it is {own.tolist()}."
+            )
+        found.append(structure.factor(parameters))
         at += structure.n_theta
     return found

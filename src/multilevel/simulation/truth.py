@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.structures import Unstructured, lower_triangle, structure_of
+from multilevel.engine.structures import CovarianceStructure, Unstructured, structure_of
+from multilevel.formula.labels import apart_from
 from multilevel.model.variance_components import VarianceComponents, term_variance
 from multilevel.reporting.cells import number_cells
 from multilevel.reporting.forms import Document, Fact, Forms, Notes, Paragraph
 from multilevel.reporting.numbers import format_values
 from multilevel.reporting.tables import Table
 from multilevel.reporting.variance_table import variance_table
+from multilevel.simulation.covariances import TermNames, term_labels
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from multilevel.simulation.covariances import TermNames
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -100,10 +100,11 @@ class Truth(Forms):
 
         names: list[str] = []
         values: list[float] = []
-        for term, factor in zip(self._terms, self._factors, strict=True):
-            names.extend(structure_of("unstructured", len(term.names)).theta_names(term.names, term.group))
+        for term, label, factor in zip(self._terms, term_labels(self._terms), self._factors, strict=True):
+            _, structure = _structure(term, factor)
+            names.extend(structure.theta_names(term.names, label))
             with np.errstate(divide="ignore", invalid="ignore"):
-                values.extend((factor / self.sigma)[lower_triangle(len(term.names))].tolist())
+                values.extend(structure.reported(structure.parameters(factor / self.sigma)).tolist())
         return pd.Series(values, index=names, name="theta", dtype="float64")
 
     @property
@@ -121,7 +122,8 @@ class Truth(Forms):
 
         names, values = parameter_values(self.varcorr())
         numbers = np.array([*self.fixef, *values, self.sigma], dtype=np.float64)
-        return pd.Series(numbers, index=[*self.fixef.index, *names, "sigma"], name="truth")
+        fixed = [str(name) for name in self.fixef.index]
+        return pd.Series(numbers, index=[*fixed, *apart_from([*names, "sigma"], fixed)], name="truth")
 
     def to_frame(self) -> pd.DataFrame:
         """Return all parameters, one in each row, in the column ``truth``."""
@@ -165,10 +167,18 @@ class Truth(Forms):
 def components_of(terms: Sequence[TermNames], factors: Sequence[FloatArray], sigma: float) -> VarianceComponents:
     """Return variance components from the factors of the covariance matrices."""
     parts = tuple(
-        term_variance(term.group, term.names, factor, 1.0, "unstructured", Unstructured(len(term.names)))
-        for term, factor in zip(terms, factors, strict=True)
+        term_variance(term.group, label, term.names, factor, 1.0, *_structure(term, factor))
+        for term, label, factor in zip(terms, term_labels(terms), factors, strict=True)
     )
     return VarianceComponents(parts, sigma)
+
+
+def _structure(term: TermNames, factor: FloatArray) -> tuple[str, CovarianceStructure]:
+    """Return the structure that the formula names, or none in particular where the covariance matrix is not of its kind."""
+    named = structure_of(term.structure, len(term.names))
+    own = named.factor(named.parameters(factor))
+    close = np.allclose(own @ own.T, factor @ factor.T, rtol=1e-8, atol=1e-10 * float((factor**2).max(initial=0.0)))
+    return (term.structure, named) if close else ("unstructured", Unstructured(len(term.names)))
 
 
 def parameter_values(components: VarianceComponents) -> tuple[list[str], list[float]]:
@@ -176,13 +186,11 @@ def parameter_values(components: VarianceComponents) -> tuple[list[str], list[fl
     names: list[str] = []
     values: list[float] = []
     for term in components:
-        k = len(term.names)
-        for c in range(k):
-            names.append(f"sd_{term.names[c]}|{term.group}")
-            values.append(float(term.standard_deviations[c]))
-            for r in range(c + 1, k if term.correlated else 0):
-                names.append(f"cor_{term.names[r]}.{term.names[c]}|{term.group}")
-                values.append(float(term.correlation[r, c]))
+        names += term.element_names
+        values += [
+            float(term.standard_deviations[e.row] if e.kind == "sd" else term.correlation[e.row, e.column])
+            for e in term.elements
+        ]
     return names, values
 
 
