@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         MissingValuesWarning,
         MultilevelError,
         MultilevelWarning,
+        NotIdentifiedWarning,
         RankDeficiencyWarning,
         UnknownColumnError,
     )
@@ -142,6 +143,7 @@ _HOME = {
     "ModelTable": "documents.model_table",
     "MultilevelError": "errors",
     "MultilevelWarning": "errors",
+    "NotIdentifiedWarning": "errors",
     "ParametersTable": "quality.parameters_table",
     "PerformanceComparison": "quality.comparison",
     "PosteriorDraws": "model.posterior",
@@ -279,6 +281,7 @@ __all__ = [
     "ModelTable",
     "MultilevelError",
     "MultilevelWarning",
+    "NotIdentifiedWarning",
     "ParametersTable",
     "PerformanceComparison",
     "PosteriorDraws",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,9 +12,20 @@ import numpy.typing as npt
 from multilevel.data.caller import warn_caller
 from multilevel.engine.control import LmerControl
 from multilevel.engine.factor import BlockedFactor
+from multilevel.engine.identification import (
+    Direction,
+    OtherOptimum,
+    directions_of_structure,
+    flat_directions,
+    parameter_scale,
+    returns_elsewhere,
+    unseen_directions,
+    valley,
+)
 from multilevel.engine.library_optimisers import minimise_by_library
 from multilevel.engine.newton import EXACT_HESSIAN_LIMIT, Search, expected_decrease, minimise
 from multilevel.engine.objective import Criterion, LocalModel, Objective
+from multilevel.engine.plan import Plan
 from multilevel.engine.products import CrossProducts, cross_products_of
 from multilevel.engine.related_levels import relate_rows
 from multilevel.engine.residual_objective import ResidualObjective
@@ -22,10 +34,12 @@ from multilevel.engine.solutions import chain_scores
 from multilevel.engine.start import starting_values
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.engine.whitening import ResidualModel, WhitenedProducts
-from multilevel.errors import ControlError, ConvergenceWarning
+from multilevel.errors import ControlError, ConvergenceWarning, NotIdentifiedWarning
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
+Describe = Callable[[Plan, tuple[Direction, ...]], str]
+"""What says in the terms of a formula what is not determined, and what to drop."""
 
 CERTIFIED_DECREASE = 1e-6
 """A fit is certified when a Newton step would lower the criterion by less than this (0.001 standard errors)."""
@@ -41,7 +55,8 @@ class Convergence:
     Attributes
     ----------
     status : str
-        ``"converged"``, ``"singular"`` (converged with a covariance matrix on the boundary) or ``"not converged"``.
+        ``"converged"``, ``"singular"`` (converged with a covariance matrix on the boundary), ``"not identified"`` (at an optimum
+        of covariance parameters that the data do not determine) or ``"not converged"``.
     message : str
         What ended the search.
     optimizer : str
@@ -54,6 +69,10 @@ class Convergence:
         How much lower a Newton step would take the criterion, ½ gᵀH⁻¹g.
     trace : tuple of float
         The criterion along the way.
+    directions : tuple of Direction
+        Where the fit is not identified, the changes of covariances that the criterion does not see.
+    others : tuple of OtherOptimum
+        Another of the equally good optima for each direction in which there are some.
     """
 
     status: str
@@ -65,6 +84,8 @@ class Convergence:
     trace: tuple[float, ...]
     _model: LocalModel
     _objective: Criterion
+    directions: tuple[Direction, ...] = ()
+    others: tuple[OtherOptimum, ...] = ()
 
     @property
     def gradient_norm(self) -> float:
@@ -83,7 +104,7 @@ class Convergence:
 
     @property
     def converged(self) -> bool:
-        """Whether the fit is at an optimum, on the boundary or not."""
+        """Whether the fit is at an optimum, be it on the boundary or one of many."""
         return self.status != "not converged"
 
     def __repr__(self) -> str:
@@ -102,8 +123,17 @@ def _exact_hessian(objective: Criterion, model: LocalModel) -> FloatArray:
     return model.hessian
 
 
-def certify(objective: Criterion, search: Search, optimizer: str, singular: bool) -> Convergence:
-    """Judge the end of a search by its exact gradient and, where that is affordable, its exact Hessian."""
+def certify(
+    objective: Criterion,
+    search: Search,
+    optimizer: str,
+    singular: bool,
+    directions: tuple[Direction, ...] | None = None,
+) -> Convergence:
+    """Judge the end of a search by its exact gradient and, where that is affordable, its exact Hessian.
+
+    `directions` are those that the criterion does not see, where they are known already.
+    """
     model = search.model
     decrease = expected_decrease(model)
     optimal = decrease <= CERTIFIED_DECREASE
@@ -112,11 +142,66 @@ def certify(objective: Criterion, search: Search, optimizer: str, singular: bool
         # Along a valley of equal optima the curvature is zero up to about the gradient that rounding leaves.
         allowed = max(CURVATURE_TOLERANCE * max(1.0, float(curvature[-1])), 10.0 * float(np.abs(model.gradient).max()))
         optimal = bool(curvature[0] >= -allowed)
+    directions, others = _not_identified(objective, model, directions) if optimal else ((), ())
     status = ("singular" if singular else "converged") if optimal else "not converged"
     model.gradient.flags.writeable = False
     return Convergence(
-        status, search.message, optimizer, search.evaluations, model.gradient, decrease, search.trace, model, objective
+        "not identified" if directions else status,
+        search.message,
+        optimizer,
+        search.evaluations,
+        model.gradient,
+        decrease,
+        search.trace,
+        model,
+        objective,
+        directions,
+        others,
     )
+
+
+def _not_identified(
+    objective: Criterion, model: LocalModel, directions: tuple[Direction, ...] | None
+) -> tuple[tuple[Direction, ...], tuple[OtherOptimum, ...]]:
+    """Return what the criterion does not see, and equally good optima, where structure or curvature give reason to look."""
+    if isinstance(objective, ResidualObjective):
+        phi, delta = objective.split(model.phi)
+        scale = parameter_scale(objective.held(delta).parameters, phi)
+        flat = flat_directions(model, np.concatenate([scale, np.ones(delta.size)]))
+        moved, found = [], []
+        for end in returns_elsewhere(objective, model, flat, CERTIFIED_DECREASE):
+            values = objective.whitened.model.natural(objective.split(end.phi)[1])
+            found.append(_other_optimum(objective.products, end.factor, objective.reml, values))
+            moved.append(_moved(objective, model.factor, end.factor))
+        return tuple(moved), tuple(found)
+    if not isinstance(objective, Objective):
+        return (), ()
+    if directions is None:
+        if not flat_directions(model, parameter_scale(objective.parameters, model.phi)).size:
+            return (), ()
+        directions = unseen_directions(objective, model.phi)
+    directions, ends = valley(objective, model, directions)
+    return directions, tuple(_other_optimum(objective.products, end, objective.reml, np.empty(0)) for end in ends)
+
+
+def _moved(objective: ResidualObjective, one: BlockedFactor, other: BlockedFactor) -> Direction:
+    """Return the change of the covariances from one optimum to another."""
+    parameters = objective.whitened.basis.plan.parameters
+    ratio = other.rss / one.rss
+    own, theirs = (parameters.covariances(factor.factors) for factor in (one, other))
+    return Direction(tuple(ratio * b - a for a, b in zip(own, theirs, strict=True)), ratio - 1.0)
+
+
+def _other_optimum(products: CrossProducts, factor: BlockedFactor, reml: bool, residual: FloatArray) -> OtherOptimum:
+    beta, sigma = _estimates(products, factor, reml)
+    return OtherOptimum(factor.factors, residual, beta, sigma, fixed_covariance(factor))
+
+
+def _estimates(products: CrossProducts, factor: BlockedFactor, reml: bool) -> tuple[FloatArray, float]:
+    """Return the fixed effects and σ of a factorised problem."""
+    q, p = products.n_dense, products.n_fixed
+    sigma = float(np.sqrt(factor.rss / factor.residual_df(reml))) / products.response_scale
+    return products.user_fixed_effects(-factor.coefficients[q : q + p]), sigma
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +312,14 @@ def is_singular(objective: Objective, phi: FloatArray, tolerance: float = SINGUL
     return False
 
 
-def fit_of_design(design: Design, reml: bool, control: LmerControl) -> EngineFit:
-    """Minimise the criterion of a design and certify the result; warn where it cannot be certified."""
+def fit_of_design(design: Design, reml: bool, control: LmerControl, describe: Describe | None = None) -> EngineFit:
+    """Minimise the criterion of a design and certify the result; warn where it cannot be certified.
+
+    With `describe` there is a warning too where the data do not determine the covariance parameters, before the search if the
+    structure of the design shows it.
+    """
     if design.residual is None:
-        return fit_products(cross_products_of(design), reml, control)
+        return fit_products(cross_products_of(design), reml, control, describe)
     whitened = WhitenedProducts(design)
     objective = ResidualObjective(whitened, reml)
     delta = whitened.model.start()
@@ -242,17 +331,20 @@ def fit_of_design(design: Design, reml: bool, control: LmerControl) -> EngineFit
         inner = objective.held(delta)
         singular = is_singular(inner, phi)
         convergence = certify(objective, search, control.optimizer, singular)
-    _warn(search, convergence)
     m = phi.size
     joint = search.model
     model = LocalModel(phi, joint.value, joint.gradient[:m], joint.hessian[:m, :m], joint.exact, joint.factor)
     residual = ResidualFit(whitened, delta, whitened.model.natural(delta))
-    return replace(finish(inner, model, singular, convergence), residual=residual)
+    result = replace(finish(inner, model, singular, convergence), residual=residual)
+    _warn(search, result, describe)
+    return result
 
 
-def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> EngineFit:
-    """Minimise the criterion of given cross-products and certify the result; warn where it cannot be certified."""
-    return _fit_from(products, reml, control, _starts(products, control))
+def fit_products(
+    products: CrossProducts, reml: bool, control: LmerControl, describe: Describe | None = None
+) -> EngineFit:
+    """Minimise the criterion of given cross-products and certify the result; warn as `fit_of_design` does."""
+    return _fit_from(products, reml, control, _starts(products, control), describe)
 
 
 def fit_products_from(products: CrossProducts, reml: bool, control: LmerControl, start: FloatArray) -> EngineFit:
@@ -260,14 +352,24 @@ def fit_products_from(products: CrossProducts, reml: bool, control: LmerControl,
     return _fit_from(products, reml, control, [start])
 
 
-def _fit_from(products: CrossProducts, reml: bool, control: LmerControl, starts: list[FloatArray]) -> EngineFit:
+def _fit_from(
+    products: CrossProducts,
+    reml: bool,
+    control: LmerControl,
+    starts: list[FloatArray],
+    describe: Describe | None = None,
+) -> EngineFit:
     objective = Objective(products, reml)
     with linear_algebra_threads(products.dense.shape[0], control.threads):
+        directions = directions_of_structure(objective)
+        if directions and describe is not None:
+            warn_caller(describe(products.plan, directions), NotIdentifiedWarning)
         search = _search(objective, starts, control)
         singular = is_singular(objective, search.model.phi)
-        convergence = certify(objective, search, control.optimizer, singular)
-    _warn(search, convergence)
-    return finish(objective, search.model, singular, convergence)
+        convergence = certify(objective, search, control.optimizer, singular, directions)
+    result = finish(objective, search.model, singular, convergence)
+    _warn(search, result, None if directions else describe)
+    return result
 
 
 def _starts(products: CrossProducts, control: LmerControl) -> list[FloatArray]:
@@ -299,22 +401,23 @@ def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl
     return replace(best, evaluations=evaluations)
 
 
-def _warn(search: Search, convergence: Convergence) -> None:
+def _warn(search: Search, result: EngineFit, describe: Describe | None) -> None:
+    convergence = result.convergence
     if not convergence.converged:
         warn_caller(
             f"The fit is not at an optimum: a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"
             f" after {search.evaluations} evaluations ({search.message}).",
             ConvergenceWarning,
         )
+    if convergence.directions and describe is not None:
+        warn_caller(describe(result.products.plan, convergence.directions), NotIdentifiedWarning)
 
 
 def finish(objective: Objective, model: LocalModel, singular: bool, convergence: Convergence) -> EngineFit:
     """Carry an optimum back to the user's columns."""
     products, factor = objective.products, model.factor
-    q, p = products.n_dense, products.n_fixed
-    beta = products.user_fixed_effects(-factor.coefficients[q : q + p])
+    beta, sigma = _estimates(products, factor, objective.reml)
     unscaled = fixed_covariance(factor)
-    sigma = float(np.sqrt(factor.rss / objective.residual_df)) / products.response_scale
     theta = products.plan.parameters.to_user(model.phi)
     return EngineFit(objective, model, theta, model.value, beta, sigma, unscaled, singular, convergence)
 

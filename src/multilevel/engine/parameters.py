@@ -10,6 +10,7 @@ other parameters than it works with (`CovarianceStructure.reported`); θ is alwa
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -179,6 +180,15 @@ class Parameters:
             k = term.structure.size
             result[term.block][term.offset : term.offset + k, term.offset : term.offset + k] = term.factor(phi[place])
         return result
+
+    def covariances(self, factors: Sequence[FloatArray]) -> list[FloatArray]:
+        """Return Ψ of every term, in the engine's columns, from λ̃ of every block."""
+        found = []
+        for term in self.terms:
+            inside = slice(term.offset, term.offset + term.structure.size)
+            own = factors[term.block][inside, inside]
+            found.append(own @ own.T)
+        return found
 
     @property
     def pivots(self) -> npt.NDArray[np.bool_]:

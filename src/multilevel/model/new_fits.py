@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataT
 from multilevel.formula.grammar import Formula
 from multilevel.model.estimates import Estimates
 from multilevel.model.fit_facts import whole
+from multilevel.model.identification import describe_directions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,10 +200,11 @@ class NewFits(Estimates):
 
     def _fit_again(self, reml: bool, control: LmerControl) -> LinearMixedModel:
         """Fit the same cross-products by another criterion or with other options."""
+        describe = partial(describe_directions, self._design)
         if self._design.residual is not None:
-            engine = fit_of_design(self._design, reml, control)
+            engine = fit_of_design(self._design, reml, control, describe)
         else:
-            engine = fit_products(self._engine.products, reml, control)
+            engine = fit_products(self._engine.products, reml, control, describe)
         for array in (engine.theta, engine.beta, engine.unscaled_vcov):
             array.flags.writeable = False
         stored = None if self._stored is None else replace(self._stored, residual_quantiles=None)
