@@ -13,6 +13,7 @@ from multilevel.data.caller import warn_caller
 from multilevel.engine.control import LmerControl
 from multilevel.engine.factor import BlockedFactor
 from multilevel.engine.identification import (
+    FLAT_CURVATURE,
     Direction,
     OtherOptimum,
     directions_of_structure,
@@ -25,7 +26,6 @@ from multilevel.engine.identification import (
 from multilevel.engine.library_optimisers import minimise_by_library
 from multilevel.engine.newton import EXACT_HESSIAN_LIMIT, Search, expected_decrease, minimise
 from multilevel.engine.objective import Criterion, LocalModel, Objective
-from multilevel.engine.plan import Plan
 from multilevel.engine.products import CrossProducts, cross_products_of
 from multilevel.engine.related_levels import relate_rows
 from multilevel.engine.residual_objective import ResidualObjective
@@ -38,7 +38,7 @@ from multilevel.errors import ControlError, ConvergenceWarning, NotIdentifiedWar
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
-Describe = Callable[[Plan, tuple[Direction, ...]], str]
+Describe = Callable[[CrossProducts, tuple[Direction, ...]], str]
 """What says in the terms of a formula what is not determined, and what to drop."""
 
 CERTIFIED_DECREASE = 1e-6
@@ -101,6 +101,18 @@ class Convergence:
     def smallest_hessian_eigenvalue(self) -> float:
         """Smallest eigenvalue of the exact Hessian: not negative at a minimum."""
         return float(np.linalg.eigvalsh(self.hessian)[0])
+
+    def inverse_of(self, hessian: FloatArray) -> FloatArray:
+        """Return an inverse of the Hessian, or of one with more parameters, that leaves out directions without curvature."""
+        if not self.directions:
+            result: FloatArray = np.linalg.pinv(hessian, rcond=1e-10, hermitian=True)
+            return result
+        # Whatever inverse it is of a matrix that is not invertible, what is determined has the same variance.
+        values, vectors = np.linalg.eigh(hessian)
+        inverse = np.where(
+            values > max(FLAT_CURVATURE, 1e-8 * float(values[-1])), 1.0 / np.where(values > 0, values, 1.0), 0.0
+        )
+        return (vectors * inverse) @ vectors.T
 
     @property
     def converged(self) -> bool:
@@ -363,7 +375,7 @@ def _fit_from(
     with linear_algebra_threads(products.dense.shape[0], control.threads):
         directions = directions_of_structure(objective)
         if directions and describe is not None:
-            warn_caller(describe(products.plan, directions), NotIdentifiedWarning)
+            warn_caller(describe(products, directions), NotIdentifiedWarning)
         search = _search(objective, starts, control)
         singular = is_singular(objective, search.model.phi)
         convergence = certify(objective, search, control.optimizer, singular, directions)
@@ -410,7 +422,7 @@ def _warn(search: Search, result: EngineFit, describe: Describe | None) -> None:
             ConvergenceWarning,
         )
     if convergence.directions and describe is not None:
-        warn_caller(describe(result.products.plan, convergence.directions), NotIdentifiedWarning)
+        warn_caller(describe(result.products, convergence.directions), NotIdentifiedWarning)
 
 
 def finish(objective: Objective, model: LocalModel, singular: bool, convergence: Convergence) -> EngineFit:

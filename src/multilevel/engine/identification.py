@@ -7,9 +7,9 @@ with V⁻¹ for P) at any covariance whatever, so they are found at Ψ = I, far 
 derivative of the log-determinants.
 
 A direction makes a valley of a fit if its covariance matrices can go along it and remain covariance matrices: where two
-interchangeable variances both are zero, zero is the only optimum, though the model does not determine them. In Ψ relative to σ² a
-valley is a straight line, and the criterion at its other end is worked out to be sure. With a residual structure, which is not linear in its parameters, a second
-search from a point along the flat direction says whether it comes back.
+interchangeable variances both are zero, zero is the only optimum, though the model does not determine them. In Ψ relative to σ²
+a valley is a straight line, and the criterion at its other end is worked out to be sure. With a residual structure, which is not
+linear in its parameters, a second search from a point along the flat direction says whether it comes back.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def structure_is_suspect(products: CrossProducts) -> bool:
         if plan.blocks[i].n_levels == plan.blocks[i + 1].n_levels:
             return True
     for i, block in enumerate(plan.blocks):
-        own = _own_products(products, i)
+        own = own_products(products, i)
         if _depends_on_itself(own):
             return True
         if block.n_levels <= products.n_fixed and _inside_fixed(products, own, _products_with_fixed(products, i)):
@@ -121,7 +121,7 @@ def structure_is_suspect(products: CrossProducts) -> bool:
     return False
 
 
-def _own_products(products: CrossProducts, i: int) -> FloatArray:
+def own_products(products: CrossProducts, i: int) -> FloatArray:
     """Return the products of a block's columns with one another, level by level, shape (J, k, k)."""
     plan = products.plan
     k, levels = plan.blocks[i].size, plan.blocks[i].n_levels

@@ -123,6 +123,13 @@ class TermParameters:
             return self.structure.parameters(lower_factor(self.to_engine @ self.structure.factor(theta)))
         return self.structure.from_reported(theta) * self._ratio
 
+    def of_factor(self, factor: FloatArray) -> FloatArray:
+        """Return the φ of a λ̃ that belongs to the family."""
+        if self.structure.rotates:
+            return self.structure.parameters(factor)
+        own: FloatArray = self.structure.parameters(factor / np.diag(self.to_engine)[:, None]) * self._ratio
+        return own
+
     def theta(self, phi: FloatArray) -> FloatArray:
         """Return the user's θ."""
         if self.structure.rotates:

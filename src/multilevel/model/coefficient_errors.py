@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
+from multilevel.engine.fit import EngineFit
 from multilevel.engine.prediction import EffectRows, relative_variances
+from multilevel.engine.withheld import variances_at_all
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.model.fitted import LinearMixedModel
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def coefficient_errors(fit: LinearMixedModel) -> dict[str, pd.DataFrame]:
@@ -37,6 +43,11 @@ def coefficient_errors(fit: LinearMixedModel) -> dict[str, pd.DataFrame]:
                     z = np.zeros((levels, len(term.names)))
                     z[:, term.names.index(name)] = 1.0
                     effects.append(EffectRows(t, z, codes))
-            columns[name] = fit.sigma * np.sqrt(relative_variances(fit._engine, x, effects))
+            variances = variances_at_all(fit._engine, partial(_coefficient_variances, x=x, effects=effects), x)
+            columns[name] = np.sqrt(variances)
         result[group] = pd.DataFrame(columns, index=coefficients.index)
     return result
+
+
+def _coefficient_variances(engine: EngineFit, x: FloatArray, effects: list[EffectRows]) -> FloatArray:
+    return engine.sigma**2 * relative_variances(engine, x, effects)

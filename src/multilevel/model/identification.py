@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.identification import Direction
+from multilevel.engine.identification import Direction, own_products
 from multilevel.engine.plan import Plan
+from multilevel.engine.products import CrossProducts
+from multilevel.engine.withheld import undetermined
 from multilevel.formula.design import Design, RandomTerm
 
 if TYPE_CHECKING:
@@ -24,15 +26,61 @@ NOTHING = 1e-7
 def identification_sentence(fit: LinearMixedModel) -> str:
     """Say which covariances of a fit the data do not determine and what to drop; empty where they determine all."""
     directions = fit.convergence.directions
-    return describe_directions(fit._design, fit._engine.products.plan, directions) if directions else ""
+    return describe_directions(fit._design, fit._engine.products, directions) if directions else ""
 
 
-def describe_directions(design: Design, plan: Plan, directions: Sequence[Direction]) -> str:
+def identification_notes(fit: LinearMixedModel) -> list[str]:
+    """Say what the data do not determine and which standard errors are withheld for it; nothing where they determine all."""
+    if not fit.convergence.directions:
+        return []
+    gone = undetermined(fit._engine, np.eye(fit._design.n_fixed))
+    names = [name for name, withheld in zip(fit._design.fixed_names, gone, strict=True) if withheld]
+    notes = [identification_sentence(fit)]
+    if names:
+        notes.append(f"No standard errors of {', '.join(names)}: they depend on these covariance parameters.")
+    return notes
+
+
+def describe_directions(design: Design, products: CrossProducts, directions: Sequence[Direction]) -> str:
     """Say which covariances can change along directions that the criterion does not see, and what to drop."""
+    plan = products.plan
     terms = [design.random[t] for t in plan.term_order]
     changes = [_user_changes(plan, direction) for direction in directions]
-    parts = [_group_sentence(design, terms, group) for group in _connected(changes)]
+    parts = [_group_sentence(products, terms, group) for group in _connected(changes)]
     return f"The covariance parameters are not identified: {' '.join(parts)}"
+
+
+def moving_parameters(fit: LinearMixedModel) -> list[bool]:
+    """Return which standard deviations and correlations, then σ, and then the residual parameters the data do not determine.
+
+    They are in the order of ``fit.varcorr()`` and its elements.
+    """
+    ending, engine = fit.convergence, fit._engine
+    place = engine.products.plan.parameters
+    result: list[bool] = []
+    for t, (term, part) in enumerate(zip(place.terms, fit.varcorr(), strict=True)):
+        own = part.covariance / fit.sigma**2
+        moved = [term.to_user @ direction.changes[t] @ term.to_user.T for direction in ending.directions]
+        size = np.sqrt((term.to_user**2).sum(axis=1))
+        for element in part.elements:
+            r, c = element.row, element.column
+            result.append(any(_moves(own, change, size, r, c) for change in moved))
+    result.append(any(abs(direction.residual) > NOTHING for direction in ending.directions))
+    values = fit.residual_parameters.to_numpy()
+    result += [any(abs(other.residual[i] - value) > 1e-3 for other in ending.others) for i, value in enumerate(values)]
+    return result
+
+
+def _moves(own: FloatArray, change: FloatArray, size: FloatArray, r: int, c: int) -> bool:
+    """Return whether a standard deviation (r = c) or correlation moves with a change of its covariance matrix."""
+    scaled = change / np.outer(size, size)
+    if r == c:
+        return abs(float(scaled[r, r])) > NOTHING
+    variances = own[r, r] * own[c, c]
+    if not variances > 0.0:
+        return bool(np.abs(scaled[[r, c, r], [r, c, c]]).max() > NOTHING)
+    slope = change[r, c] - 0.5 * own[r, c] * (change[r, r] / own[r, r] + change[c, c] / own[c, c])
+    return bool(abs(float(slope)) > NOTHING * size[r] * size[c])
 
 
 Changes = tuple[list[FloatArray], float]
@@ -65,14 +113,15 @@ def _connected(changes: list[Changes]) -> list[list[Changes]]:
     return [members for _, members in groups]
 
 
-def _group_sentence(design: Design, terms: list[RandomTerm], group: list[Changes]) -> str:
+def _group_sentence(products: CrossProducts, terms: list[RandomTerm], group: list[Changes]) -> str:
     """Say of some directions what moves along them, and what must go for none to be left."""
     moved = [t for t in range(len(terms)) if any(changes[t].any() for changes, _ in group)]
     moved.sort(key=lambda t: len(terms[t].names))
     labels = [f"({terms[t].label})" for t in moved]
     residual = any(abs(change) > NOTHING for _, change in group)
     if len(moved) == 1 and not residual:
-        return _term_sentence(design, terms[moved[0]], np.stack([changes[moved[0]] for changes, _ in group]))
+        t = moved[0]
+        return _term_sentence(_term_products(products, t), terms[t], np.stack([changes[t] for changes, _ in group]))
     rows = [np.concatenate([changes[t].ravel() for changes, _ in group]).reshape(len(group), -1) for t in moved]
     enough = [label for label, own in zip(labels, rows, strict=True) if np.linalg.matrix_rank(own) == len(group)]
     what = _in_words([*labels, *(["the residual"] if residual else [])], "and")
@@ -80,11 +129,18 @@ def _group_sentence(design: Design, terms: list[RandomTerm], group: list[Changes
     return f"the data cannot tell the covariances of {what} apart, only combinations of them; {drop}."
 
 
-def _term_sentence(design: Design, term: RandomTerm, changes: FloatArray) -> str:
-    """Say of one term, from its changes (directions × k × k), which columns the data say nothing of."""
+def _term_products(products: CrossProducts, t: int) -> FloatArray:
+    """Return the products of a term's columns with one another, level by level, shape (J, k, k)."""
+    place = products.plan.parameters.terms[t]
+    inside = slice(place.offset, place.offset + place.structure.size)
+    return own_products(products, place.block)[:, inside, inside]
+
+
+def _term_sentence(squares: FloatArray, term: RandomTerm, changes: FloatArray) -> str:
+    """Say of one term, from its products and its changes (directions × k × k), which columns the data say nothing of."""
     label, k = f"({term.label})", len(term.names)
     places = [i for i in range(k) if changes[:, i].any()]
-    empty = [term.names[i] for i in places if not design.columns[:, term.columns[i]].any()]
+    empty = [term.names[i] for i in places if not squares[:, i, i].any()]
     if empty:
         verb = "is" if len(empty) == 1 else "are"
         return f"{_in_words(empty, 'and')} in {label} {verb} zero in every row; drop {_from(empty, label, k)}."
@@ -103,7 +159,7 @@ def _term_sentence(design: Design, term: RandomTerm, changes: FloatArray) -> str
     names = enough or [term.names[i] for i in places]
     # An intercept is the last to go.
     names = [name for name in names if name != "(Intercept)"] or names
-    still = [name for name in names if not _varies_within(design, term, name)]
+    still = [name for name in names if not _varies_within(squares, term.names, name)]
     why = ""
     if still:
         why = f" ({_in_words(still, 'and')} {'does' if len(still) == 1 else 'do'} not vary within the levels of {term.factor.name})"
@@ -111,12 +167,13 @@ def _term_sentence(design: Design, term: RandomTerm, changes: FloatArray) -> str
     return f"{what}; drop {_in_words(names, 'or')} from it."
 
 
-def _varies_within(design: Design, term: RandomTerm, name: str) -> bool:
-    """Return whether a column of a term takes more than one value within a level of its factor."""
-    values = design.columns[:, term.columns[term.names.index(name)]]
-    first = np.empty(term.factor.n_levels)
-    first[term.factor.codes] = values
-    return bool((values != first[term.factor.codes]).any())
+def _varies_within(squares: FloatArray, names: tuple[str, ...], name: str) -> bool:
+    """Return whether a column may differ from a multiple of the intercept within a level."""
+    if "(Intercept)" not in names:
+        return True
+    one, i = names.index("(Intercept)"), names.index(name)
+    both = squares[:, one, one] * squares[:, i, i]
+    return bool((both - squares[:, one, i] ** 2 > 1e-12 * both).any())
 
 
 def _holds_alone(changes: FloatArray, i: int) -> bool:

@@ -200,7 +200,8 @@ class NewFits(Estimates):
 
     def _fit_again(self, reml: bool, control: LmerControl) -> LinearMixedModel:
         """Fit the same cross-products by another criterion or with other options."""
-        describe = partial(describe_directions, self._design)
+        # What the fit itself was warned of is not said again.
+        describe = None if self.convergence.directions else partial(describe_directions, self._design)
         if self._design.residual is not None:
             engine = fit_of_design(self._design, reml, control, describe)
         else:
