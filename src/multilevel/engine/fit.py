@@ -14,6 +14,7 @@ from multilevel.engine.control import LmerControl
 from multilevel.engine.factor import BlockedFactor
 from multilevel.engine.identification import (
     FLAT_CURVATURE,
+    SEARCHED,
     Direction,
     OtherOptimum,
     directions_of_structure,
@@ -181,7 +182,7 @@ def _not_identified(
         scale = parameter_scale(objective.held(delta).parameters, phi)
         flat = flat_directions(model, np.concatenate([scale, np.ones(delta.size)]))
         moved, found = [], []
-        for end in returns_elsewhere(objective, model, flat, CERTIFIED_DECREASE):
+        for end in returns_elsewhere(objective, model, flat):
             values = objective.whitened.model.natural(objective.split(end.phi)[1])
             found.append(_other_optimum(objective.products, end.factor, objective.reml, values))
             moved.append(_moved(objective, model.factor, end.factor))
@@ -201,7 +202,10 @@ def _moved(objective: ResidualObjective, one: BlockedFactor, other: BlockedFacto
     parameters = objective.whitened.basis.plan.parameters
     ratio = other.rss / one.rss
     own, theirs = (parameters.covariances(factor.factors) for factor in (one, other))
-    return Direction(tuple(ratio * b - a for a, b in zip(own, theirs, strict=True)), ratio - 1.0)
+    changes = (ratio * b - a for a, b in zip(own, theirs, strict=True))
+    sizes = (np.maximum(1.0, a.max()) for a in own)
+    moved = tuple(np.where(np.abs(c) > SEARCHED * size, c, 0.0) for c, size in zip(changes, sizes, strict=True))
+    return Direction(moved, ratio - 1.0 if abs(ratio - 1.0) > SEARCHED else 0.0)
 
 
 def _other_optimum(products: CrossProducts, factor: BlockedFactor, reml: bool, residual: FloatArray) -> OtherOptimum:

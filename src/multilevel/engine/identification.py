@@ -51,6 +51,12 @@ STRIDE = 0.5
 SECOND_SEARCH = 50
 """The most evaluations of a second search."""
 
+SECOND_TOLERANCE = 1e-12
+"""How much lower a second search must expect to get to go on."""
+
+SEARCHED = 1e-3
+"""Changes of covariances between the ends of two searches below this share of their size are no changes."""
+
 DIFFERENT = 0.02
 """Covariances that differ by less than this share of their size count as the same."""
 
@@ -340,14 +346,14 @@ def _ends(objective: Objective, model: LocalModel, direction: Direction) -> Iter
 
 
 def returns_elsewhere(
-    objective: ResidualObjective, model: LocalModel, flat: FloatArray, tolerance: float
+    objective: ResidualObjective, model: LocalModel, flat: FloatArray
 ) -> list[LocalModel]:
     """Return the optima, no higher, that second searches find which begin some way along flat directions (columns)."""
     found = []
     for step in flat.T:
         for sign in (STRIDE, -STRIDE):
             start = objective.parameters.canonical(model.phi + sign * step)
-            end = minimise(objective, start, tolerance, SECOND_SEARCH, certify=False).model
+            end = minimise(objective, start, SECOND_TOLERANCE, SECOND_SEARCH, certify=False).model
             if end.value <= model.value + NO_CHANGE and _differ(objective, model.phi, end.phi):
                 found.append(end)
                 break
