@@ -19,6 +19,7 @@ from multilevel.engine.identification import (
     OtherOptimum,
     directions_of_structure,
     flat_directions,
+    is_flat,
     parameter_scale,
     returns_elsewhere,
     unseen_directions,
@@ -150,12 +151,17 @@ def certify(
     model = search.model
     decrease = expected_decrease(model)
     optimal = decrease <= CERTIFIED_DECREASE
-    if optimal and (model.exact or objective.products.n_dense <= EXACT_HESSIAN_LIMIT):
-        curvature = np.linalg.eigvalsh(_exact_hessian(objective, model))
+    if optimal:
+        exact = model.exact or objective.products.n_dense <= EXACT_HESSIAN_LIMIT
+        curvature = np.linalg.eigvalsh(_exact_hessian(objective, model) if exact else model.hessian)
         # Along a valley of equal optima the curvature is zero up to about the gradient that rounding leaves.
         allowed = max(CURVATURE_TOLERANCE * max(1.0, float(curvature[-1])), 10.0 * float(np.abs(model.gradient).max()))
-        optimal = bool(curvature[0] >= -allowed)
-    directions, others = _not_identified(objective, model, directions) if optimal else ((), ())
+        optimal = not exact or bool(curvature[0] >= -allowed)
+    others: tuple[OtherOptimum, ...] = ()
+    if optimal and (directions is not None or is_flat(curvature)):
+        directions, others = _not_identified(objective, model, directions)
+    else:
+        directions = ()
     status = ("singular" if singular else "converged") if optimal else "not converged"
     model.gradient.flags.writeable = False
     return Convergence(

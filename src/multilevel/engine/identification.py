@@ -156,10 +156,12 @@ def _products_with_fixed(products: CrossProducts, i: int) -> FloatArray:
 def _depends_on_itself(own: FloatArray) -> bool:
     """Return whether the columns of a block, all levels together, are dependent."""
     total = own.sum(axis=0)
-    size = np.diag(total)
-    if not (size > 0.0).all():
+    size = total.diagonal()
+    if not size.min() > 0.0:
         return True
-    return len(size) > 1 and float(np.linalg.eigvalsh(total / np.sqrt(np.outer(size, size)))[0]) < INSIDE_SPAN
+    if len(size) == 2:
+        return float(total[0, 1]) ** 2 > (1.0 - INSIDE_SPAN) * float(total[0, 0] * total[1, 1])
+    return len(size) > 2 and float(np.linalg.eigvalsh(total / np.sqrt(np.outer(size, size)))[0]) < INSIDE_SPAN
 
 
 def _inside_fixed(products: CrossProducts, own: FloatArray, cross: FloatArray) -> bool:
@@ -173,6 +175,11 @@ def _inside_fixed(products: CrossProducts, own: FloatArray, cross: FloatArray) -
 
 
 # ---- what the curvature shows ------------------------------------------------------------------------------------------
+
+
+def is_flat(curvature: FloatArray) -> bool:
+    """Return whether the smallest eigenvalue of a Hessian, in ascending order, may be that of a valley."""
+    return float(curvature[0]) <= max(100.0 * FLAT_CURVATURE, FLAT_SHARE * float(curvature[-1]))
 
 
 def flat_directions(model: LocalModel, scale: FloatArray) -> FloatArray:
@@ -345,9 +352,7 @@ def _ends(objective: Objective, model: LocalModel, direction: Direction) -> Iter
             reach *= 0.5
 
 
-def returns_elsewhere(
-    objective: ResidualObjective, model: LocalModel, flat: FloatArray
-) -> list[LocalModel]:
+def returns_elsewhere(objective: ResidualObjective, model: LocalModel, flat: FloatArray) -> list[LocalModel]:
     """Return the optima, no higher, that second searches find which begin some way along flat directions (columns)."""
     found = []
     for step in flat.T:
