@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.caller import warn_caller
 from multilevel.engine.control import LmerControl
+from multilevel.engine.exact_fit import SUSPECT, may_be_exact, refuse_exact_fit
 from multilevel.engine.factor import BlockedFactor
 from multilevel.engine.identification import (
     FLAT_CURVATURE,
@@ -29,14 +31,13 @@ from multilevel.engine.library_optimisers import minimise_by_library
 from multilevel.engine.newton import EXACT_HESSIAN_LIMIT, Search, expected_decrease, minimise
 from multilevel.engine.objective import Criterion, LocalModel, Objective
 from multilevel.engine.products import CrossProducts, cross_products_of
-from multilevel.engine.related_levels import relate_rows
 from multilevel.engine.residual_objective import ResidualObjective
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
-from multilevel.engine.solutions import chain_scores
+from multilevel.engine.solutions import conditional_modes
 from multilevel.engine.start import starting_values
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.engine.whitening import ResidualModel, WhitenedProducts
-from multilevel.errors import ControlError, ConvergenceWarning, NotIdentifiedWarning
+from multilevel.errors import ControlError, ConvergenceWarning, DataError, NotIdentifiedWarning
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
@@ -310,19 +311,7 @@ class EngineFit:
 
     def conditional_modes(self) -> list[FloatArray]:
         """Return the conditional modes of every term's random effects, shape (levels, k), in the order of θ."""
-        products = self.products
-        plan = products.plan
-        _, effects = chain_scores(self.model.factor)
-        found = []
-        dense = -self.model.factor.coefficients
-        for term in plan.parameters.terms:
-            block = plan.blocks[term.block]
-            values = products.rows_of(term.block, effects, dense)
-            if block.factor.relation is not None:
-                values = relate_rows(block.factor.relation.lower, values, block.size, transpose=False)
-            own = values.reshape(block.n_levels, block.size)[:, term.offset : term.offset + term.structure.size]
-            found.append(own @ term.to_user.T / products.response_scale)
-        return found
+        return conditional_modes(self.model.factor)
 
 
 def is_singular(objective: Objective, phi: FloatArray, tolerance: float = SINGULAR_TOLERANCE) -> bool:
@@ -339,13 +328,40 @@ def fit_of_design(design: Design, reml: bool, control: LmerControl, describe: De
 
     With `describe` there is a warning too where the data do not determine the covariance parameters, before the search if the
     structure of the design shows it.
+
+    Raises
+    ------
+    DataError
+        There is no residual variance to estimate.
     """
-    if design.residual is None:
-        return fit_products(cross_products_of(design), reml, control, describe)
+    check = partial(_check_residual, design)
+    try:
+        if design.residual is None:
+            products = cross_products_of(design)
+            return _fit_from(products, reml, control, _starts(products, control), describe, check)
+        return _fit_whitened(design, reml, control, describe, check)
+    except DataError:
+        # What is wrong with the response says more than what it came to in the search.
+        refuse_exact_fit(design)
+        raise
+
+
+def _check_residual(design: Design, result: EngineFit) -> None:
+    """Refuse a fit that did not arrive, or whose residual variance is tiny, if there is none in the rows."""
+    if not result.convergence.converged or result.sigma < SUSPECT * float(np.sqrt(np.mean(design.y**2))):
+        refuse_exact_fit(design)
+
+
+def _fit_whitened(
+    design: Design, reml: bool, control: LmerControl, describe: Describe | None, check: Callable[[EngineFit], None]
+) -> EngineFit:
     whitened = WhitenedProducts(design)
     objective = ResidualObjective(whitened, reml)
     delta = whitened.model.start()
     products = whitened.at(delta)
+    if may_be_exact(products):
+        # Correlations that run to one would hide it, after a long search.
+        refuse_exact_fit(design)
     starts = [np.concatenate([start, delta]) for start in _starts(products, control)]
     with linear_algebra_threads(products.dense.shape[0], control.threads):
         search = _search(objective, starts, control)
@@ -358,6 +374,7 @@ def fit_of_design(design: Design, reml: bool, control: LmerControl, describe: De
     model = LocalModel(phi, joint.value, joint.gradient[:m], joint.hessian[:m, :m], joint.exact, joint.factor)
     residual = ResidualFit(whitened, delta, whitened.model.natural(delta))
     result = replace(finish(inner, model, singular, convergence), residual=residual)
+    check(result)
     _warn(search, result, describe)
     return result
 
@@ -380,6 +397,7 @@ def _fit_from(
     control: LmerControl,
     starts: list[FloatArray],
     describe: Describe | None = None,
+    check: Callable[[EngineFit], None] | None = None,
 ) -> EngineFit:
     objective = Objective(products, reml)
     with linear_algebra_threads(products.dense.shape[0], control.threads):
@@ -390,6 +408,8 @@ def _fit_from(
         singular = is_singular(objective, search.model.phi)
         convergence = certify(objective, search, control.optimizer, singular, directions)
     result = finish(objective, search.model, singular, convergence)
+    if check is not None:
+        check(result)
     _warn(search, result, None if directions else describe)
     return result
 

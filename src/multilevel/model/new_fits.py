@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import fit_of_design, fit_products
+from multilevel.engine.withheld import undetermined
 from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataTypeError
 from multilevel.formula.grammar import Formula
 from multilevel.model.estimates import Estimates
@@ -118,6 +119,8 @@ class NewFits(Estimates):
         if found.std_error is not None:
             from scipy.special import ndtr
 
+            # Those that no data determine are not determined by these either.
+            found.std_error[:, undetermined(self._engine, np.eye(self._design.n_fixed))] = np.nan
             statistic = found.beta / found.std_error
             parts += [found.std_error, statistic, 2.0 * ndtr(-np.abs(statistic))]
             kinds = ("std_error", "statistic", "p_value")
