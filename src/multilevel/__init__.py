@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         MissingValuesWarning,
         MultilevelError,
         MultilevelWarning,
+        NotIdentifiedWarning,
         RankDeficiencyWarning,
         UnknownColumnError,
     )
@@ -149,6 +150,7 @@ _HOME = {
     "ModelTable": "documents.model_table",
     "MultilevelError": "errors",
     "MultilevelWarning": "errors",
+    "NotIdentifiedWarning": "errors",
     "ParametersTable": "quality.parameters_table",
     "PerformanceComparison": "quality.comparison",
     "PosteriorDraws": "model.posterior",
@@ -290,6 +292,7 @@ __all__ = [
     "ModelTable",
     "MultilevelError",
     "MultilevelWarning",
+    "NotIdentifiedWarning",
     "ParametersTable",
     "PerformanceComparison",
     "PosteriorDraws",

@@ -65,3 +65,7 @@ class RankDeficiencyWarning(MultilevelWarning):
 
 class ConvergenceWarning(MultilevelWarning):
     """The exact gradient or Hessian says that a fit did not end at an optimum."""
+
+
+class NotIdentifiedWarning(ConvergenceWarning):
+    """The data do not determine the covariance parameters of a model: other values of them fit as well."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from multilevel.errors import DataError
+from multilevel.model.identification import identification_notes
 from multilevel.quality.source_data import data_of, only_rows
 from multilevel.reporting.summary import problems
 
@@ -18,8 +19,9 @@ _NAME = re.compile(r"`([^`]+)`|([^\W\d][\w.]*)")
 
 
 def left_out(fit: LinearMixedModel) -> tuple[str, ...]:
-    """Say which rows, columns and levels were left out, and whether the fit is on the boundary."""
+    """Say which rows, columns and levels were left out, whether the fit is on the boundary, and what it does not identify."""
     found = list(problems(fit.n_missing, fit._design.missing_by_column, fit.dropped_columns, fit.is_singular))
+    found += identification_notes(fit)
     for name, levels in unused_levels(fit).items():
         shown = ", ".join(levels[:5]) + (f" and {len(levels) - 5} more" if len(levels) > 5 else "")
         word = "level without rows was" if len(levels) == 1 else "levels without rows were"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from multilevel._version import __version__
 from multilevel.inference.degrees_of_freedom import DdfName
+from multilevel.model.identification import identification_sentence
 from multilevel.plot.style import listed
 
 if TYPE_CHECKING:
@@ -116,6 +117,9 @@ def methods_paragraph(fit: LinearMixedModel, ddf: DdfName) -> Methods:
         sentences.append(
             "The exact gradient and Hessian of the criterion confirmed that the estimates are at an optimum."
         )
+    found = identification_sentence(fit)
+    if found:
+        sentences.append(found)
     if fit.is_singular:
         sentences.append("The fit was singular: a variance was estimated as zero, or a correlation as ±1.")
     sentences.append(f"The analysis was done with the Python package multilevel, version {__version__}.")

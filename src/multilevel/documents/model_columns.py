@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from multilevel.errors import MultilevelError
 from multilevel.inference.degrees_of_freedom import DdfName
+from multilevel.model.identification import identification_notes
 from multilevel.quality.intraclass_correlation import icc
 from multilevel.quality.parameters_table import model_parameters
 from multilevel.quality.r_squared import r2
@@ -100,6 +101,7 @@ def model_columns(
             variances["ρ residuals" + (f" over {structure.time}" if structure.time else "")] = float(structure.rho)
     notes: list[str] = []
     adjusted, marginal, conditional = _explained(fit, notes)
+    notes += identification_notes(fit)
     if not fit.convergence.converged:
         notes.append("The search ended before it reached an optimum.")
     elif fit.is_singular:

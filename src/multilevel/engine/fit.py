@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.caller import warn_caller
 from multilevel.engine.control import LmerControl
+from multilevel.engine.exact_fit import SUSPECT, may_be_exact, refuse_exact_fit
 from multilevel.engine.factor import BlockedFactor
+from multilevel.engine.identification import (
+    FLAT_CURVATURE,
+    SEARCHED,
+    Direction,
+    OtherOptimum,
+    directions_of_structure,
+    flat_directions,
+    is_flat,
+    parameter_scale,
+    returns_elsewhere,
+    unseen_directions,
+    valley,
+)
 from multilevel.engine.library_optimisers import minimise_by_library
 from multilevel.engine.newton import EXACT_HESSIAN_LIMIT, Search, expected_decrease, minimise
 from multilevel.engine.objective import Criterion, LocalModel, Objective
 from multilevel.engine.products import CrossProducts, cross_products_of
-from multilevel.engine.related_levels import relate_rows
 from multilevel.engine.residual_objective import ResidualObjective
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
-from multilevel.engine.solutions import chain_scores
+from multilevel.engine.solutions import conditional_modes
 from multilevel.engine.start import starting_values
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.engine.whitening import ResidualModel, WhitenedProducts
-from multilevel.errors import ControlError, ConvergenceWarning
+from multilevel.errors import ControlError, ConvergenceWarning, DataError, NotIdentifiedWarning
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
+Describe = Callable[[CrossProducts, tuple[Direction, ...]], str]
+"""What says in the terms of a formula what is not determined, and what to drop."""
 
 CERTIFIED_DECREASE = 1e-6
 """A fit is certified when a Newton step would lower the criterion by less than this (0.001 standard errors)."""
@@ -41,7 +58,8 @@ class Convergence:
     Attributes
     ----------
     status : str
-        ``"converged"``, ``"singular"`` (converged with a covariance matrix on the boundary) or ``"not converged"``.
+        ``"converged"``, ``"singular"`` (converged with a covariance matrix on the boundary), ``"not identified"`` (at an optimum
+        of covariance parameters that the data do not determine) or ``"not converged"``.
     message : str
         What ended the search.
     optimizer : str
@@ -54,6 +72,10 @@ class Convergence:
         How much lower a Newton step would take the criterion, ½ gᵀH⁻¹g.
     trace : tuple of float
         The criterion along the way.
+    directions : tuple of Direction
+        Where the fit is not identified, the changes of covariances that the criterion does not see.
+    others : tuple of OtherOptimum
+        Another of the equally good optima for each direction in which there are some.
     """
 
     status: str
@@ -65,6 +87,8 @@ class Convergence:
     trace: tuple[float, ...]
     _model: LocalModel
     _objective: Criterion
+    directions: tuple[Direction, ...] = ()
+    others: tuple[OtherOptimum, ...] = ()
 
     @property
     def gradient_norm(self) -> float:
@@ -81,9 +105,21 @@ class Convergence:
         """Smallest eigenvalue of the exact Hessian: not negative at a minimum."""
         return float(np.linalg.eigvalsh(self.hessian)[0])
 
+    def inverse_of(self, hessian: FloatArray) -> FloatArray:
+        """Return an inverse of the Hessian, or of one with more parameters, that leaves out directions without curvature."""
+        if not self.directions:
+            result: FloatArray = np.linalg.pinv(hessian, rcond=1e-10, hermitian=True)
+            return result
+        # Whatever inverse it is of a matrix that is not invertible, what is determined has the same variance.
+        values, vectors = np.linalg.eigh(hessian)
+        inverse = np.where(
+            values > max(FLAT_CURVATURE, 1e-8 * float(values[-1])), 1.0 / np.where(values > 0, values, 1.0), 0.0
+        )
+        return (vectors * inverse) @ vectors.T
+
     @property
     def converged(self) -> bool:
-        """Whether the fit is at an optimum, on the boundary or not."""
+        """Whether the fit is at an optimum, be it on the boundary or one of many."""
         return self.status != "not converged"
 
     def __repr__(self) -> str:
@@ -102,21 +138,93 @@ def _exact_hessian(objective: Criterion, model: LocalModel) -> FloatArray:
     return model.hessian
 
 
-def certify(objective: Criterion, search: Search, optimizer: str, singular: bool) -> Convergence:
-    """Judge the end of a search by its exact gradient and, where that is affordable, its exact Hessian."""
+def certify(
+    objective: Criterion,
+    search: Search,
+    optimizer: str,
+    singular: bool,
+    directions: tuple[Direction, ...] | None = None,
+) -> Convergence:
+    """Judge the end of a search by its exact gradient and, where that is affordable, its exact Hessian.
+
+    `directions` are those that the criterion does not see, where they are known already.
+    """
     model = search.model
     decrease = expected_decrease(model)
     optimal = decrease <= CERTIFIED_DECREASE
-    if optimal and (model.exact or objective.products.n_dense <= EXACT_HESSIAN_LIMIT):
-        curvature = np.linalg.eigvalsh(_exact_hessian(objective, model))
+    if optimal:
+        exact = model.exact or objective.products.n_dense <= EXACT_HESSIAN_LIMIT
+        curvature = np.linalg.eigvalsh(_exact_hessian(objective, model) if exact else model.hessian)
         # Along a valley of equal optima the curvature is zero up to about the gradient that rounding leaves.
         allowed = max(CURVATURE_TOLERANCE * max(1.0, float(curvature[-1])), 10.0 * float(np.abs(model.gradient).max()))
-        optimal = bool(curvature[0] >= -allowed)
+        optimal = not exact or bool(curvature[0] >= -allowed)
+    others: tuple[OtherOptimum, ...] = ()
+    if optimal and (directions is not None or is_flat(curvature)):
+        directions, others = _not_identified(objective, model, directions)
+    else:
+        directions = ()
     status = ("singular" if singular else "converged") if optimal else "not converged"
     model.gradient.flags.writeable = False
     return Convergence(
-        status, search.message, optimizer, search.evaluations, model.gradient, decrease, search.trace, model, objective
+        "not identified" if directions else status,
+        search.message,
+        optimizer,
+        search.evaluations,
+        model.gradient,
+        decrease,
+        search.trace,
+        model,
+        objective,
+        directions,
+        others,
     )
+
+
+def _not_identified(
+    objective: Criterion, model: LocalModel, directions: tuple[Direction, ...] | None
+) -> tuple[tuple[Direction, ...], tuple[OtherOptimum, ...]]:
+    """Return what the criterion does not see, and equally good optima, where structure or curvature give reason to look."""
+    if isinstance(objective, ResidualObjective):
+        phi, delta = objective.split(model.phi)
+        scale = parameter_scale(objective.held(delta).parameters, phi)
+        flat = flat_directions(model, np.concatenate([scale, np.ones(delta.size)]))
+        moved, found = [], []
+        for end in returns_elsewhere(objective, model, flat):
+            values = objective.whitened.model.natural(objective.split(end.phi)[1])
+            found.append(_other_optimum(objective.products, end.factor, objective.reml, values))
+            moved.append(_moved(objective, model.factor, end.factor))
+        return tuple(moved), tuple(found)
+    if not isinstance(objective, Objective):
+        return (), ()
+    if directions is None:
+        if not flat_directions(model, parameter_scale(objective.parameters, model.phi)).size:
+            return (), ()
+        directions = unseen_directions(objective, model.phi)
+    directions, ends = valley(objective, model, directions)
+    return directions, tuple(_other_optimum(objective.products, end, objective.reml, np.empty(0)) for end in ends)
+
+
+def _moved(objective: ResidualObjective, one: BlockedFactor, other: BlockedFactor) -> Direction:
+    """Return the change of the covariances from one optimum to another."""
+    parameters = objective.whitened.basis.plan.parameters
+    ratio = other.rss / one.rss
+    own, theirs = (parameters.covariances(factor.factors) for factor in (one, other))
+    changes = (ratio * b - a for a, b in zip(own, theirs, strict=True))
+    sizes = (np.maximum(1.0, a.max()) for a in own)
+    moved = tuple(np.where(np.abs(c) > SEARCHED * size, c, 0.0) for c, size in zip(changes, sizes, strict=True))
+    return Direction(moved, ratio - 1.0 if abs(ratio - 1.0) > SEARCHED else 0.0)
+
+
+def _other_optimum(products: CrossProducts, factor: BlockedFactor, reml: bool, residual: FloatArray) -> OtherOptimum:
+    beta, sigma = _estimates(products, factor, reml)
+    return OtherOptimum(factor.factors, residual, beta, sigma, fixed_covariance(factor))
+
+
+def _estimates(products: CrossProducts, factor: BlockedFactor, reml: bool) -> tuple[FloatArray, float]:
+    """Return the fixed effects and σ of a factorised problem."""
+    q, p = products.n_dense, products.n_fixed
+    sigma = float(np.sqrt(factor.rss / factor.residual_df(reml))) / products.response_scale
+    return products.user_fixed_effects(-factor.coefficients[q : q + p]), sigma
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,19 +311,7 @@ class EngineFit:
 
     def conditional_modes(self) -> list[FloatArray]:
         """Return the conditional modes of every term's random effects, shape (levels, k), in the order of θ."""
-        products = self.products
-        plan = products.plan
-        _, effects = chain_scores(self.model.factor)
-        found = []
-        dense = -self.model.factor.coefficients
-        for term in plan.parameters.terms:
-            block = plan.blocks[term.block]
-            values = products.rows_of(term.block, effects, dense)
-            if block.factor.relation is not None:
-                values = relate_rows(block.factor.relation.lower, values, block.size, transpose=False)
-            own = values.reshape(block.n_levels, block.size)[:, term.offset : term.offset + term.structure.size]
-            found.append(own @ term.to_user.T / products.response_scale)
-        return found
+        return conditional_modes(self.model.factor)
 
 
 def is_singular(objective: Objective, phi: FloatArray, tolerance: float = SINGULAR_TOLERANCE) -> bool:
@@ -227,14 +323,45 @@ def is_singular(objective: Objective, phi: FloatArray, tolerance: float = SINGUL
     return False
 
 
-def fit_of_design(design: Design, reml: bool, control: LmerControl) -> EngineFit:
-    """Minimise the criterion of a design and certify the result; warn where it cannot be certified."""
-    if design.residual is None:
-        return fit_products(cross_products_of(design), reml, control)
+def fit_of_design(design: Design, reml: bool, control: LmerControl, describe: Describe | None = None) -> EngineFit:
+    """Minimise the criterion of a design and certify the result; warn where it cannot be certified.
+
+    With `describe` there is a warning too where the data do not determine the covariance parameters, before the search if the
+    structure of the design shows it.
+
+    Raises
+    ------
+    DataError
+        There is no residual variance to estimate.
+    """
+    check = partial(_check_residual, design)
+    try:
+        if design.residual is None:
+            products = cross_products_of(design)
+            return _fit_from(products, reml, control, _starts(products, control), describe, check)
+        return _fit_whitened(design, reml, control, describe, check)
+    except DataError:
+        # What is wrong with the response says more than what it came to in the search.
+        refuse_exact_fit(design)
+        raise
+
+
+def _check_residual(design: Design, result: EngineFit) -> None:
+    """Refuse a fit that did not arrive, or whose residual variance is tiny, if there is none in the rows."""
+    if not result.convergence.converged or result.sigma < SUSPECT * float(np.sqrt(np.mean(design.y**2))):
+        refuse_exact_fit(design)
+
+
+def _fit_whitened(
+    design: Design, reml: bool, control: LmerControl, describe: Describe | None, check: Callable[[EngineFit], None]
+) -> EngineFit:
     whitened = WhitenedProducts(design)
     objective = ResidualObjective(whitened, reml)
     delta = whitened.model.start()
     products = whitened.at(delta)
+    if may_be_exact(products):
+        # Correlations that run to one would hide it, after a long search.
+        refuse_exact_fit(design)
     starts = [np.concatenate([start, delta]) for start in _starts(products, control)]
     with linear_algebra_threads(products.dense.shape[0], control.threads):
         search = _search(objective, starts, control)
@@ -242,17 +369,21 @@ def fit_of_design(design: Design, reml: bool, control: LmerControl) -> EngineFit
         inner = objective.held(delta)
         singular = is_singular(inner, phi)
         convergence = certify(objective, search, control.optimizer, singular)
-    _warn(search, convergence)
     m = phi.size
     joint = search.model
     model = LocalModel(phi, joint.value, joint.gradient[:m], joint.hessian[:m, :m], joint.exact, joint.factor)
     residual = ResidualFit(whitened, delta, whitened.model.natural(delta))
-    return replace(finish(inner, model, singular, convergence), residual=residual)
+    result = replace(finish(inner, model, singular, convergence), residual=residual)
+    check(result)
+    _warn(search, result, describe)
+    return result
 
 
-def fit_products(products: CrossProducts, reml: bool, control: LmerControl) -> EngineFit:
-    """Minimise the criterion of given cross-products and certify the result; warn where it cannot be certified."""
-    return _fit_from(products, reml, control, _starts(products, control))
+def fit_products(
+    products: CrossProducts, reml: bool, control: LmerControl, describe: Describe | None = None
+) -> EngineFit:
+    """Minimise the criterion of given cross-products and certify the result; warn as `fit_of_design` does."""
+    return _fit_from(products, reml, control, _starts(products, control), describe)
 
 
 def fit_products_from(products: CrossProducts, reml: bool, control: LmerControl, start: FloatArray) -> EngineFit:
@@ -260,14 +391,27 @@ def fit_products_from(products: CrossProducts, reml: bool, control: LmerControl,
     return _fit_from(products, reml, control, [start])
 
 
-def _fit_from(products: CrossProducts, reml: bool, control: LmerControl, starts: list[FloatArray]) -> EngineFit:
+def _fit_from(
+    products: CrossProducts,
+    reml: bool,
+    control: LmerControl,
+    starts: list[FloatArray],
+    describe: Describe | None = None,
+    check: Callable[[EngineFit], None] | None = None,
+) -> EngineFit:
     objective = Objective(products, reml)
     with linear_algebra_threads(products.dense.shape[0], control.threads):
+        directions = directions_of_structure(objective)
+        if directions and describe is not None:
+            warn_caller(describe(products, directions), NotIdentifiedWarning)
         search = _search(objective, starts, control)
         singular = is_singular(objective, search.model.phi)
-        convergence = certify(objective, search, control.optimizer, singular)
-    _warn(search, convergence)
-    return finish(objective, search.model, singular, convergence)
+        convergence = certify(objective, search, control.optimizer, singular, directions)
+    result = finish(objective, search.model, singular, convergence)
+    if check is not None:
+        check(result)
+    _warn(search, result, None if directions else describe)
+    return result
 
 
 def _starts(products: CrossProducts, control: LmerControl) -> list[FloatArray]:
@@ -299,22 +443,23 @@ def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl
     return replace(best, evaluations=evaluations)
 
 
-def _warn(search: Search, convergence: Convergence) -> None:
+def _warn(search: Search, result: EngineFit, describe: Describe | None) -> None:
+    convergence = result.convergence
     if not convergence.converged:
         warn_caller(
             f"The fit is not at an optimum: a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"
             f" after {search.evaluations} evaluations ({search.message}).",
             ConvergenceWarning,
         )
+    if convergence.directions and describe is not None:
+        warn_caller(describe(result.products, convergence.directions), NotIdentifiedWarning)
 
 
 def finish(objective: Objective, model: LocalModel, singular: bool, convergence: Convergence) -> EngineFit:
     """Carry an optimum back to the user's columns."""
     products, factor = objective.products, model.factor
-    q, p = products.n_dense, products.n_fixed
-    beta = products.user_fixed_effects(-factor.coefficients[q : q + p])
+    beta, sigma = _estimates(products, factor, objective.reml)
     unscaled = fixed_covariance(factor)
-    sigma = float(np.sqrt(factor.rss / objective.residual_df)) / products.response_scale
     theta = products.plan.parameters.to_user(model.phi)
     return EngineFit(objective, model, theta, model.value, beta, sigma, unscaled, singular, convergence)
 

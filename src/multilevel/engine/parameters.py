@@ -10,6 +10,7 @@ other parameters than it works with (`CovarianceStructure.reported`); θ is alwa
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,6 +123,13 @@ class TermParameters:
             return self.structure.parameters(lower_factor(self.to_engine @ self.structure.factor(theta)))
         return self.structure.from_reported(theta) * self._ratio
 
+    def of_factor(self, factor: FloatArray) -> FloatArray:
+        """Return the φ of a λ̃ that belongs to the family."""
+        if self.structure.rotates:
+            return self.structure.parameters(factor)
+        own: FloatArray = self.structure.parameters(factor / np.diag(self.to_engine)[:, None]) * self._ratio
+        return own
+
     def theta(self, phi: FloatArray) -> FloatArray:
         """Return the user's θ."""
         if self.structure.rotates:
@@ -179,6 +187,15 @@ class Parameters:
             k = term.structure.size
             result[term.block][term.offset : term.offset + k, term.offset : term.offset + k] = term.factor(phi[place])
         return result
+
+    def covariances(self, factors: Sequence[FloatArray]) -> list[FloatArray]:
+        """Return Ψ of every term, in the engine's columns, from λ̃ of every block."""
+        found = []
+        for term in self.terms:
+            inside = slice(term.offset, term.offset + term.structure.size)
+            own = factors[term.block][inside, inside]
+            found.append(own @ own.T)
+        return found
 
     @property
     def pivots(self) -> npt.NDArray[np.bool_]:

@@ -177,3 +177,20 @@ def quadratic_products(factor: BlockedFactor, chain_vectors: FloatArray, dense_v
         half = dtrtrs(factor.cholesky.T, scaled, lower=0, trans=1)[0]
         result -= np.einsum("ra,rb->ab", half, half)
     return result
+
+
+def conditional_modes(factor: BlockedFactor) -> list[FloatArray]:
+    """Return the conditional modes of every term's random effects, in the user's columns, shape (levels, k), in the order of θ."""
+    products = factor.products
+    plan = products.plan
+    _, effects = chain_scores(factor)
+    found = []
+    dense = -factor.coefficients
+    for term in plan.parameters.terms:
+        block = plan.blocks[term.block]
+        values = products.rows_of(term.block, effects, dense)
+        if block.factor.relation is not None:
+            values = relate_rows(block.factor.relation.lower, values, block.size, transpose=False)
+        own = values.reshape(block.n_levels, block.size)[:, term.offset : term.offset + term.structure.size]
+        found.append(own @ term.to_user.T / products.response_scale)
+    return found

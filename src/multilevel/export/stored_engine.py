@@ -22,6 +22,7 @@ from multilevel.engine.structures import structure_of
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.export.archive import ArchiveReader, ArchiveWriter
 from multilevel.export.stored_formula import require
+from multilevel.export.stored_identification import restore_identification, store_identification
 from multilevel.formula.design import GroupingFactor, RandomTerm
 
 FloatArray = npt.NDArray[np.float64]
@@ -92,6 +93,7 @@ def store_engine(engine: EngineFit, writer: ArchiveWriter) -> dict[str, Any]:
         "trace": put("trace", np.asarray(ending.trace, dtype=np.float64)),
         "singular": engine.singular,
         "status": ending.status,
+        "identification": store_identification(ending, writer),
         "message": ending.message,
         "optimizer": ending.optimizer,
         "evaluations": ending.evaluations,
@@ -150,13 +152,15 @@ def restore_engine(
     )
     model = LocalModel(phi, value, gradient, hessian, bool(stored["exact"]), factor)
     status = str(stored["status"])
-    require(status in ("converged", "singular", "not converged"), "the status of the fit is unknown")
+    require(status in ("converged", "singular", "not identified", "not converged"), "the status of the fit is unknown")
+    unknown = restore_identification(stored.get("identification"), reader, parameters, p)
+    require((status == "not identified") == bool(unknown[0]), "what the fit does not identify is incomplete")
     trace = tuple(reader.array(stored["trace"], "f", 1).tolist())
     for array in (gradient, theta, beta, unscaled):
         array.flags.writeable = False
     ending = Convergence(
         status, str(stored["message"]), str(stored["optimizer"]), int(stored["evaluations"]), gradient, float(decrease),
-        trace, model, objective,
+        trace, model, objective, *unknown,
     )  # fmt: skip
     fit = EngineFit(objective, model, theta, criterion, beta, sigma, unscaled, bool(stored["singular"]), ending)
     _check_estimates(fit, finish(objective, model, fit.singular, ending))

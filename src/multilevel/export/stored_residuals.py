@@ -94,6 +94,9 @@ def _text(value: Any) -> str | None:
 
 def with_residual(engine: EngineFit, design: Design, stored: Any, reader: ArchiveReader) -> EngineFit:
     """Return a fit's engine with its residual parameters, checked; a design with rows must give the stored criterion."""
+    n_residual = 0 if design.residual is None else ResidualModel(design.residual).n_delta
+    complete = all(other.residual.shape == (n_residual,) for other in engine.convergence.others)
+    require(complete, "what the fit does not identify is incomplete")
     if design.residual is None:
         return engine
     model = ResidualModel(design.residual)

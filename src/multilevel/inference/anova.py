@@ -11,6 +11,7 @@ from multilevel.inference.anova_table import AnovaTable
 from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
 from multilevel.inference.hypotheses import ROMAN, as_type, term_hypotheses, wald_hypotheses
 from multilevel.inference.likelihood_ratio import compare_models
+from multilevel.model.identification import identification_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,6 +180,7 @@ def wald_table(fit: LinearMixedModel, kind: int) -> AnovaTable:
 
 
 def _left_out(fit: LinearMixedModel) -> str:
-    """Say which columns are not tested because others determine them."""
+    """Say which columns are not tested because others determine them, and what the data do not determine."""
     gone = fit.dropped_columns
-    return f"Columns dropped, determined by others: {', '.join(gone)}" if gone else ""
+    notes = [f"Columns dropped, determined by others: {', '.join(gone)}"] if gone else []
+    return "\n".join([*notes, *identification_notes(fit)])

@@ -134,7 +134,7 @@ def t_table(
     import pandas as pd
     from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-    errors = np.sqrt(np.einsum("ri,ij,rj->r", rows, basis.vcov, rows))
+    errors = np.sqrt(basis.variances(rows))
     df = np.array([basis.degrees_of_freedom(row) for row in rows])
     finite = np.isfinite(df)
     with np.errstate(divide="ignore", invalid="ignore"):

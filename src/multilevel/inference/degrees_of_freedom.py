@@ -53,11 +53,37 @@ class InferenceBasis(Protocol):
     def vcov(self) -> FloatArray:
         """Covariance matrix of the fixed effects that the method tests with."""
 
+    def variances(self, contrasts: FloatArray) -> FloatArray:
+        """Return the variances of contrasts, shape (r, p)."""
+
+    def covariance(self, contrasts: FloatArray) -> FloatArray:
+        """Return the covariance matrix of contrasts."""
+
     def degrees_of_freedom(self, contrast: FloatArray) -> float:
         """Return the degrees of freedom of one contrast, shape (p,)."""
 
     def f_test(self, contrasts: FloatArray, estimates: FloatArray) -> FTest:
         """Return the F test that contrasts (q × p), estimated at `estimates` (q) above their null values, are all zero."""
+
+
+class _HasCovariance(Protocol):
+    @property
+    def vcov(self) -> FloatArray:
+        """Covariance matrix of the fixed effects."""
+
+
+class WithCovariance:
+    """What the methods share that have one covariance matrix for all contrasts, `vcov`."""
+
+    __slots__ = ()
+
+    def variances(self: _HasCovariance, contrasts: FloatArray) -> FloatArray:
+        """Return the variances of contrasts, shape (r, p)."""
+        return np.asarray(np.einsum("ri,ij,rj->r", contrasts, self.vcov, contrasts))
+
+    def covariance(self: _HasCovariance, contrasts: FloatArray) -> FloatArray:
+        """Return the covariance matrix of contrasts."""
+        return np.asarray(contrasts @ self.vcov @ contrasts.T)
 
 
 def independent_rows(contrasts: FloatArray, vcov: FloatArray, estimates: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -72,7 +98,7 @@ def independent_rows(contrasts: FloatArray, vcov: FloatArray, estimates: FloatAr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SatterthwaiteBasis:
+class SatterthwaiteBasis(WithCovariance):
     """Satterthwaite's method; several contrasts as Fai & Cornelius (1996)."""
 
     model: SatterthwaiteModel
@@ -104,7 +130,7 @@ class SatterthwaiteBasis:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class KenwardRogerBasis:
+class KenwardRogerBasis(WithCovariance):
     """Kenward & Roger (1997): adjusted covariance, scaled F."""
 
     model: KenwardRogerModel
@@ -128,7 +154,7 @@ class KenwardRogerBasis:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FixedBasis:
+class FixedBasis(WithCovariance):
     """The same degrees of freedom for every contrast: the residual ones, or infinite."""
 
     vcov: FloatArray
@@ -169,7 +195,7 @@ def inference_basis(fit: LinearMixedModel, ddf: str, *, vcov: str = "model", clu
     if vcov != "model":
         from multilevel.inference.robust import robust_basis
 
-        return robust_basis(fit, vcov, cluster)
+        return determined_part(fit, robust_basis(fit, vcov, cluster))
     if ddf not in METHODS:
         raise ControlError(f"ddf must be one of {', '.join(repr(m) for m in METHODS)}, not {ddf!r}.")
     if ddf == "kenward-roger" and not fit.reml:
@@ -186,6 +212,7 @@ def inference_basis(fit: LinearMixedModel, ddf: str, *, vcov: str = "model", clu
         else:
             df = residual_degrees_of_freedom(fit) if ddf == "residual" else float("inf")
             kept[ddf] = FixedBasis(engine.sigma**2 * engine.unscaled_vcov, df)
+        kept[ddf] = determined_part(fit, kept[ddf])
     return kept[ddf]
 
 
@@ -203,3 +230,12 @@ def residual_degrees_of_freedom(fit: LinearMixedModel) -> float:
             " another ddf, such as 'satterthwaite'."
         )
     return float(fit.df_residual)
+
+
+def determined_part(fit: LinearMixedModel, basis: InferenceBasis) -> InferenceBasis:
+    """Return the basis, NaN where other optima that are as good as the fit give other answers."""
+    if not fit.convergence.others:
+        return basis
+    from multilevel.inference.withheld import WithheldBasis
+
+    return WithheldBasis(basis, fit._engine)

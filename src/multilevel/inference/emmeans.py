@@ -22,6 +22,7 @@ from multilevel.inference.reference_grid import (
     reference_grid,
 )
 from multilevel.inference.response_scale import response_scale
+from multilevel.model.identification import identification_notes
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -242,7 +243,7 @@ def _table(
         _basis=inference_basis(fit, ddf),
         _scale=scale,
         _back=kind == "response" and scale is not None,
-        _remarks=_interactions(fit, order, averaged),
+        _remarks=(*_interactions(fit, order, averaged), *identification_notes(fit)),
     )
 
 

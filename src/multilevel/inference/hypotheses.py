@@ -161,14 +161,15 @@ def wald_hypotheses(fit: LinearMixedModel, kind: int) -> list[tuple[str, FloatAr
     terms against the latter alone: the contrasts are uncorrelated with the coefficients of the larger terms.
     """
     design = fit._design
-    errors = fit.standard_errors.to_numpy(dtype=np.float64)
+    vcov = fit.sigma**2 * fit._engine.unscaled_vcov
+    errors = np.sqrt(np.diag(vcov))
     own = columns_of(design)
     unit = np.diag(1.0 / errors)
     if kind == 3:
         start = [j for j, at in enumerate(design.fixed_assign) if at == 0]
         found = [("(Intercept)", unit[start])] if start else []
         return found + [(label, unit[columns]) for label, columns in zip(design.term_labels, own, strict=True)]
-    correlation = fit.vcov().to_numpy() / np.outer(errors, errors)
+    correlation = vcov / np.outer(errors, errors)
     result = []
     for label, columns, larger in zip(design.term_labels, own, larger_terms(fit), strict=True):
         rows = unit[columns]

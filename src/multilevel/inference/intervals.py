@@ -115,12 +115,15 @@ def residual_interval(fit: LinearMixedModel, level: float = 0.95) -> pd.DataFram
     import pandas as pd
     from scipy.special import ndtri
 
+    from multilevel.model.identification import moving_parameters
+
     check_level(level)
     found, names = fit._engine.residual, list(fit.residual_parameters.index)
     numbers = np.empty((len(names), 2))
     if found is not None:
-        covariance = 2.0 * np.linalg.pinv(fit.convergence.hessian, rcond=1e-10, hermitian=True)
+        covariance = 2.0 * fit.convergence.inverse_of(fit.convergence.hessian)
         reach = float(ndtri(0.5 + level / 2)) * np.sqrt(np.diag(covariance)[-found.delta.size :])
+        reach[moving_parameters(fit)[-reach.size :]] = np.nan
         for side, sign in enumerate((-1.0, 1.0)):
             numbers[:, side] = found.model.natural(found.delta + sign * reach)
     return pd.DataFrame(numbers, index=names, columns=["conf_low", "conf_high"])
@@ -173,13 +176,20 @@ def confint(
     if method not in METHODS:
         raise ControlError(f"method must be one of {', '.join(repr(m) for m in METHODS)}, not {method!r}.")
     if method == "bootstrap":
+        from multilevel.engine.withheld import undetermined
         from multilevel.inference.bootstrap import bootstrap
+        from multilevel.model.identification import moving_parameters
 
         table = bootstrap(fit, **options).confint(level, interval)
         if options.get("statistic") is not None:
             return table
         labels = ParameterLabels.of(fit)
-        return table.loc[[*labels.random, *labels.fixed]]
+        result = table.loc[[*labels.random, *labels.fixed]]
+        if fit.convergence.others:
+            # Replicates are drawn with the covariances of one of many equally good optima.
+            result = result.copy()
+            result.iloc[np.append(moving_parameters(fit), undetermined(fit._engine, np.eye(len(fit.fixef))))] = np.nan
+        return result
     if options:
         raise ControlError(f"The method {method!r} has no options {', '.join(options)}.")
     if method == "wald":

@@ -125,7 +125,7 @@ class MarginalMeans(Forms):
         """The numbers on the scale of the linear predictor."""
         rows, estimable = self.forms.rows, self.forms.estimable
         estimate = np.where(estimable, rows @ self._beta + self.forms.constants, np.nan)
-        variance = np.einsum("ri,ij,rj->r", rows, self._basis.vcov, rows)
+        variance = self._basis.variances(rows)
         error = np.where(estimable, np.sqrt(np.maximum(variance, 0.0)), np.nan)
         df = np.full(len(rows), np.nan)
         for row in np.flatnonzero(estimable & (error > 0.0)):
@@ -185,7 +185,7 @@ class MarginalMeans(Forms):
 
         rows = np.where(self.forms.estimable[:, None], self.forms.rows, np.nan)
         names = [" ".join(level_text(values[row]) for _, values in self.labels) for row in range(len(self))]
-        return pd.DataFrame(rows @ self._basis.vcov @ rows.T, index=names, columns=names)
+        return pd.DataFrame(self._basis.covariance(rows), index=names, columns=names)
 
     # ---- tests and contrasts -------------------------------------------------------------------------------------------
 

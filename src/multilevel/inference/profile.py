@@ -338,7 +338,7 @@ def _tracers(
         ]
         return natural.values_of(factors, sigma)
 
-    errors = ml.standard_errors.to_numpy()
+    errors = engine.sigma * np.sqrt(np.diag(engine.unscaled_vcov))
     tracers: dict[str, _Tracer] = {}
     for name in wanted:
         at = names.index(name)

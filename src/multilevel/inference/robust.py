@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.errors import ControlError, DataError
-from multilevel.inference.degrees_of_freedom import FTest, independent_rows
+from multilevel.inference.degrees_of_freedom import FTest, WithCovariance, determined_part, independent_rows
 from multilevel.model.residual_structure import residual_covariance
 from multilevel.model.simulation import is_nested, marginal_mean
 
@@ -116,7 +116,7 @@ def _cluster_codes(fit: LinearMixedModel, cluster: Any) -> tuple[str, npt.NDArra
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RobustBasis:
+class RobustBasis(WithCovariance):
     """A cluster-robust covariance matrix and the tests that go with it.
 
     Attributes
@@ -328,7 +328,7 @@ def robust_vcov(fit: LinearMixedModel, kind: str = "CR2", cluster: Any = None) -
     import pandas as pd
 
     names = list(fit._design.fixed_names)
-    return pd.DataFrame(robust_basis(fit, kind, cluster).vcov, index=names, columns=names)
+    return pd.DataFrame(determined_part(fit, robust_basis(fit, kind, cluster)).vcov, index=names, columns=names)
 
 
 def robust_coefficients(
@@ -355,7 +355,7 @@ def robust_coefficients(
     """
     from multilevel.inference.contrasts import t_table
 
-    basis = robust_basis(fit, kind, cluster, allow_crossed=allow_crossed)
+    basis = determined_part(fit, robust_basis(fit, kind, cluster, allow_crossed=allow_crossed))
     beta: FloatArray = np.asarray(fit.fixef, dtype=np.float64)
     table = t_table(basis, np.eye(beta.size), beta, beta, level)
     table.index = fit.fixef.index

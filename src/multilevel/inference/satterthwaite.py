@@ -92,7 +92,7 @@ def _satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:
     hessian[:total, :total] = fit.convergence.hessian + np.outer(cross, cross) / df
     hessian[:total, total] = hessian[total, :total] = cross
     hessian[total, total] = df
-    covariance = np.asarray(2.0 * np.linalg.pinv(hessian, rcond=1e-10, hermitian=True), dtype=np.float64)
+    covariance = 2.0 * fit.convergence.inverse_of(hessian)
     return SatterthwaiteModel(vcov, derivatives, covariance)
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
+from multilevel.engine.fit import EngineFit
 from multilevel.engine.prediction import EffectRows, relative_variances
 from multilevel.model.level_effects import coefficient_columns
+from multilevel.engine.withheld import variances_at_all
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.model.fitted import LinearMixedModel
+
+FloatArray = npt.NDArray[np.float64]
 
 
 def coefficient_errors(fit: LinearMixedModel) -> dict[str, pd.DataFrame]:
@@ -38,6 +44,10 @@ def coefficient_errors(fit: LinearMixedModel) -> dict[str, pd.DataFrame]:
                     z = np.zeros((levels, len(term.names)))
                     z[:, term.columns.index(place)] = 1.0
                     effects.append(EffectRows(t, z, codes))
-            errors[:, c] = fit.sigma * np.sqrt(relative_variances(fit._engine, x, effects))
+            errors[:, c] = np.sqrt(variances_at_all(fit._engine, partial(_coefficient_variances, x=x, effects=effects), x))
         result[group] = pd.DataFrame(errors, index=coefficients.index, columns=coefficients.columns)
     return result
+
+
+def _coefficient_variances(engine: EngineFit, x: FloatArray, effects: list[EffectRows]) -> FloatArray:
+    return engine.sigma**2 * relative_variances(engine, x, effects)

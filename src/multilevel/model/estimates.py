@@ -116,6 +116,8 @@ class Estimates(FitFacts):
     ) -> pd.DataFrame:
         """Return the covariance matrix of the fixed effects, σ²(XᵀV⁻¹X)⁻¹ or a cluster-robust one.
 
+        Where the covariance parameters are not identified, elements that depend on them are NaN.
+
         Parameters
         ----------
         kind : {"model", "CR0", "CR1", "CR1S", "CR2"}
@@ -131,7 +133,12 @@ class Estimates(FitFacts):
 
             return robust_vcov(whole(self), kind, cluster)
         names = list(self._design.fixed_names)
-        return pd.DataFrame(self.sigma**2 * self._engine.unscaled_vcov, index=names, columns=names)
+        values = self.sigma**2 * self._engine.unscaled_vcov
+        if self.convergence.others:
+            from multilevel.engine.withheld import undetermined_elements
+
+            values = np.where(undetermined_elements(self._engine), np.nan, values)
+        return pd.DataFrame(values, index=names, columns=names)
 
     @property
     def standard_errors(self) -> pd.Series[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +15,7 @@ from multilevel.formula.build import build_design
 from multilevel.formula.design import Design
 from multilevel.formula.grammar import Formula
 from multilevel.model.fitted import LinearMixedModel
+from multilevel.model.identification import describe_directions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,7 +172,7 @@ def check_design(design: Design, control: LmerControl) -> None:
 
 def fit_design(design: Design, reml: bool, control: LmerControl, source: FitSource) -> LinearMixedModel:
     """Fit a design and wrap the result."""
-    engine = fit_of_design(design, reml, control)
+    engine = fit_of_design(design, reml, control, partial(describe_directions, design))
     for array in (engine.theta, engine.beta, engine.unscaled_vcov):
         array.flags.writeable = False
     return LinearMixedModel(design, engine, reml, control, source)

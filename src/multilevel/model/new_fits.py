@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +13,13 @@ import numpy.typing as npt
 
 from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import fit_of_design, fit_products
+from multilevel.engine.withheld import undetermined
 from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataTypeError
 from multilevel.formula.grammar import Formula
 from multilevel.formula.labels import apart_from
 from multilevel.model.estimates import Estimates
 from multilevel.model.fit_facts import whole
+from multilevel.model.identification import describe_directions
 from multilevel.model.parameter_labels import ParameterLabels
 
 if TYPE_CHECKING:
@@ -120,6 +123,8 @@ class NewFits(Estimates):
         if found.std_error is not None:
             from scipy.special import ndtr
 
+            # Those that no data determine are not determined by these either.
+            found.std_error[:, undetermined(self._engine, np.eye(self._design.n_fixed))] = np.nan
             statistic = found.beta / found.std_error
             parts += [found.std_error, statistic, 2.0 * ndtr(-np.abs(statistic))]
             kinds = ("std_error", "statistic", "p_value")
@@ -206,10 +211,12 @@ class NewFits(Estimates):
 
     def _fit_again(self, reml: bool, control: LmerControl) -> LinearMixedModel:
         """Fit the same cross-products by another criterion or with other options."""
+        # What the fit itself was warned of is not said again.
+        describe = None if self.convergence.directions else partial(describe_directions, self._design)
         if self._design.residual is not None:
-            engine = fit_of_design(self._design, reml, control)
+            engine = fit_of_design(self._design, reml, control, describe)
         else:
-            engine = fit_products(self._engine.products, reml, control)
+            engine = fit_products(self._engine.products, reml, control, describe)
         for array in (engine.theta, engine.beta, engine.unscaled_vcov):
             array.flags.writeable = False
         stored = None if self._stored is None else replace(self._stored, residual_quantiles=None)

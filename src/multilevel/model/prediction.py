@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.frames import Frame
+from multilevel.engine.fit import EngineFit
 from multilevel.engine.prediction import relative_variances
+from multilevel.engine.withheld import variances_at_all
 from multilevel.errors import ControlError, DataError
 from multilevel.model.posterior import Seed, draw_parameters
 from multilevel.model.prediction_rows import PredictionRows, check_na_action, new_rows, row_numbers, training_rows
@@ -117,11 +119,15 @@ def point_predictions(fit: LinearMixedModel, rows: PredictionRows) -> FloatArray
 def prediction_variances(fit: LinearMixedModel, rows: PredictionRows) -> FloatArray:
     """Return the variances of the predictions about Xβ + Zb: those of β̂ and b̂, and of the effects of new levels."""
     _refuse_new_relatives(fit, rows)
-    result = fit.sigma**2 * relative_variances(fit._engine, rows.x, rows.effects)
+    return variances_at_all(fit._engine, lambda engine: _variances_at(engine, rows), rows.x)
+
+
+def _variances_at(engine: EngineFit, rows: PredictionRows) -> FloatArray:
+    result = engine.sigma**2 * relative_variances(engine, rows.x, rows.effects)
     for part, new in zip(rows.effects, rows.new, strict=True):
         if new is not None:
             at = new >= 0
-            scaled = part.z[at] @ (fit.sigma * fit._engine.term_factors()[part.term])
+            scaled = part.z[at] @ (engine.sigma * engine.term_factors()[part.term])
             result[at] += (scaled * scaled).sum(axis=1)
     return result
 

@@ -10,7 +10,8 @@ import numpy as np
 from multilevel.errors import ControlError
 from multilevel.inference.contrasts import t_table
 from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
-from multilevel.inference.intervals import BootstrapInterval, check_level
+from multilevel.inference.intervals import BootstrapInterval, check_level, variance_parameter_names
+from multilevel.model.identification import identification_notes
 from multilevel.model.parameter_labels import ParameterLabels
 from multilevel.quality.coefficient_cells import coefficient_table, interval_note
 from multilevel.quality.several_tables import SeveralTables
@@ -211,10 +212,11 @@ def model_parameters(
     if effects != "fixed":
         random = _random_part(model, level, ci_random, interval, options)
         notes += [RANDOM_NOTES[ci_random]] if ci_random is not None else []
-        if ci_random == "wald" and random["conf_low"].isna().any():
+        if ci_random == "wald" and random["conf_low"].isna().any() and fit.is_singular:
             notes.append(
                 "No Wald interval on the boundary (a variance of zero, a correlation of 1 or -1); use 'profile'."
             )
+    notes += identification_notes(fit)
     return ParametersTable(fixed, random, level, str(fit.formula), tuple(notes))
 
 

@@ -298,9 +298,14 @@ def _change_correlations(
         if len(block.columns) < 2:
             continue
         tried = state_of(current.structure.replaced(block, replace(block, correlated=correlated)))
-        wanted = worth_it(current, tried) and not tried.fit.singular if correlated else worth_it(tried, current)
+        wanted = worth_it(current, tried) and not _unsupported(tried.fit) if correlated else worth_it(tried, current)
         accepted = wanted == correlated
         note(f"with{'' if correlated else 'out'} correlations | {block.factor.name}", tried, current, accepted)
         if accepted:
             current = tried
     return current
+
+
+def _unsupported(fit: EngineFit) -> bool:
+    """Return whether the data do not support all that a fit asks of them."""
+    return fit.singular or bool(fit.convergence.directions)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from multilevel.engine.accumulate import total_products
 from multilevel.errors import DataTypeError
+from multilevel.model.identification import identification_sentence
 from multilevel.model.residual_structure import mean_residual_variance
 from multilevel.quality.shown import Shown, decimal_cells
 from multilevel.reporting.cells import number_cells
@@ -207,6 +208,8 @@ def _variance_notes(fit: LinearMixedModel) -> tuple[str, ...]:
         notes.append(f"The residual variance is the mean over the rows; it differs by {own.stratum_name}.")
     if fit._design.offset is not None:
         notes.append("The offset is known and counts neither as fixed effects nor as residual.")
+    if fit.convergence.directions:
+        notes.append(identification_sentence(fit) + " The numbers are those of the estimates reached.")
     if fit.singular(PERFORMANCE_TOLERANCE):
         notes.append(
             "The fit is singular: a variance is estimated as zero or a correlation as ±1. The numbers are those of the estimates;"

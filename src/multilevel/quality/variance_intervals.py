@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from multilevel.inference.intervals import check_level
 from multilevel.inference.satterthwaite import satterthwaite_model
+from multilevel.model.identification import moving_parameters
 from multilevel.model.parameter_labels import ParameterLabels
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def variance_parameter_table(fit: LinearMixedModel, level: float = 0.95) -> pd.D
     -------
     pandas.DataFrame
         ``estimate``, ``std_error``, ``conf_low``, ``conf_high``, by the names that `LinearMixedModel.confint` has. On the
-        boundary, a variance of zero or a correlation of ±1, there is no such interval and they are NaN.
+        boundary, a variance of zero or a correlation of ±1, there is no such interval and they are NaN; so they are for parameters
+        that the data do not determine.
 
     Examples
     --------
@@ -56,8 +58,9 @@ def variance_parameter_table(fit: LinearMixedModel, level: float = 0.95) -> pd.D
     z = float(ndtri(0.5 + level / 2))
     covariance = satterthwaite_model(fit._engine).covariance
     rows = []
-    for kind, estimate, slope in _working_parameters(fit, len(covariance)):
-        if slope is None:
+    working = _working_parameters(fit, len(covariance))
+    for (kind, estimate, slope), moves in zip(working, moving_parameters(fit), strict=False):
+        if slope is None or moves:
             rows.append((estimate, np.nan, np.nan, np.nan))
             continue
         # Between φ and log σ² stand the parameters of a residual structure, which these quantities do not depend on.

@@ -11,6 +11,7 @@ import numpy as np
 
 from multilevel.inference.coefficients import coefficient_table
 from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
+from multilevel.model.identification import identification_notes
 from multilevel.model.variance_components import VarianceComponents
 from multilevel.reporting.forms import Document, Forms
 from multilevel.reporting.numbers import QUANTILE_LABELS
@@ -42,7 +43,7 @@ class Certificate:
     Attributes
     ----------
     status : str
-        ``"converged"``, ``"singular"`` or ``"not converged"``.
+        ``"converged"``, ``"singular"``, ``"not identified"`` or ``"not converged"``.
     message : str
         What ended the search.
     optimizer : str
@@ -64,7 +65,7 @@ class Certificate:
 
     @property
     def converged(self) -> bool:
-        """Whether the fit is at an optimum, on the boundary or not."""
+        """Whether the fit is at an optimum, be it on the boundary or one of many."""
         return self.status != "not converged"
 
 
@@ -146,6 +147,7 @@ class Summary(Forms):
     df_method: str = "satterthwaite"
     residual_structure: ResidualStructure | None = None
     relationship: str | None = None
+    not_identified: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -161,7 +163,7 @@ class Summary(Forms):
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know: rows and columns left out, a fit on the boundary, how the fit ended."""
         warnings = problems(self.n_rows - self.nobs, self.missing, self.dropped, self.singular)
-        return (*warnings, _ending(self.convergence))
+        return (*warnings, *self.not_identified, _ending(self.convergence))
 
     def __str__(self) -> str:
         """Return the text."""
@@ -313,6 +315,7 @@ def summarise(
         df_method=ddf if vcov == "model" else vcov,
         residual_structure=fit.residual_structure,
         relationship=related_levels(fit),
+        not_identified=tuple(identification_notes(fit)),
     )
 
 
@@ -366,6 +369,8 @@ def _ending(ending: Certificate) -> str:
     """Say how a fit ended in one line."""
     evaluations = "1 evaluation" if ending.evaluations == 1 else f"{ending.evaluations} evaluations"
     facts = f"exact gradient {ending.gradient_norm:.1e}, gain left {max(ending.expected_decrease, 0.0):.1e}"
+    if ending.status == "not identified":
+        return f"At one of many optima ({ending.optimizer}, {evaluations}): {facts}"
     if ending.converged:
         return f"Converged ({ending.optimizer}, {evaluations}): {facts}"
     return f"NOT CONVERGED ({ending.optimizer}, {evaluations}; {ending.message}): {facts}"

@@ -96,6 +96,7 @@ def summary_document(summary: Summary) -> Document:
 
 def short_text(fit: LinearMixedModel) -> str:
     """Return a fit in short."""
+    from multilevel.model.identification import identification_notes
     from multilevel.reporting.summary import fit_title, given, problems, related_levels
 
     names = ["reml_criterion"] if fit.reml else list(_CRITERIA.values())
@@ -120,7 +121,7 @@ def short_text(fit: LinearMixedModel) -> str:
     else:
         lines.append("No fixed effects")
     notes = problems(fit.n_missing, fit._design.missing_by_column, fit.dropped_columns, fit.is_singular)
-    lines += [_wrapped(note) for note in notes]
+    lines += [_wrapped(note) for note in (*notes, *identification_notes(fit))]
     if not fit.convergence.converged:
         lines.append(_wrapped(f"NOT CONVERGED: {fit.convergence.message}"))
     return "\n".join(lines)

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from multilevel.inference.bootstrap import parameter_rows
 from multilevel.inference.contrasts import t_table
 from multilevel.inference.degrees_of_freedom import SatterthwaiteBasis, inference_basis
+from multilevel.inference.satterthwaite import satterthwaite_model
+from multilevel.model.identification import moving_parameters
 from multilevel.model.parameter_labels import ParameterLabels
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ def fit_numbers(fit: LinearMixedModel, level: float, ddf: str) -> FitNumbers:
 
     Those of fixed effects are t intervals. The standard errors of standard deviations, correlations and σ follow by the delta
     method from the exact Hessian of the criterion; the intervals of standard deviations and σ are symmetric for their logarithms,
-    those of correlations for Fisher's z. There are none where the fit is singular: the criterion has no quadratic optimum there.
+    those of correlations for Fisher's z. There are none where the fit is singular: the criterion has no quadratic optimum there;
+    nor of parameters that the data do not determine.
     """
     from scipy.special import ndtri
 
@@ -61,7 +64,7 @@ def fit_numbers(fit: LinearMixedModel, level: float, ddf: str) -> FitNumbers:
     errors = np.full(values.size, np.nan)
     low, high = errors.copy(), errors.copy()
     if not fit.is_singular and fit.convergence.converged:
-        errors = _delta_errors(fit)
+        errors = np.where(moving_parameters(fit)[: values.size], np.nan, _delta_errors(fit))
         z = float(ndtri(0.5 + level / 2))
         kinds = [element.kind for term in fit.varcorr() for element in term.elements]
         correlation = np.array([kind == "cor" for kind in kinds] + [False])
@@ -90,8 +93,7 @@ def _variance_parameters(fit: LinearMixedModel, phi: FloatArray, sigma: FloatArr
 
 def _delta_errors(fit: LinearMixedModel) -> FloatArray:
     """Return the standard errors of standard deviations, correlations and σ."""
-    basis = inference_basis(fit, "satterthwaite")
-    assert isinstance(basis, SatterthwaiteBasis)
+    covariance = satterthwaite_model(fit._engine).covariance
     phi = fit._engine.model.phi
     m = phi.size
     step = STEP * np.maximum(1.0, np.abs(phi))
@@ -104,5 +106,5 @@ def _delta_errors(fit: LinearMixedModel) -> FloatArray:
     values = _variance_parameters(fit, phi[None], np.array([fit.sigma]))[0]
     doubled = _variance_parameters(fit, phi[None], np.array([2.0 * fit.sigma]))[0]
     slopes[:, m] = 0.5 * (doubled - values)
-    variance = np.einsum("ra,ab,rb->r", slopes, basis.model.covariance, slopes)
+    variance = np.einsum("ra,ab,rb->r", slopes, covariance, slopes)
     return np.asarray(np.sqrt(np.maximum(variance, 0.0)))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import is_singular
 from multilevel.engine.refit import refit_all
+from multilevel.engine.withheld import undetermined
 from multilevel.errors import ControlError, DataError, MultilevelWarning
 from multilevel.formula.grammar import Formula
 from multilevel.inference.intervals import check_level
@@ -204,6 +205,7 @@ def _fast_work(source: ResponseSource, tests: list[PowerTest]) -> Any:
     template = source.template
     names = template._design.fixed_names
     places = [names.index(label) for test in tests for label in test.labels]
+    withheld = undetermined(template._engine, np.eye(len(names)))[places]
 
     def work(batch: list[Data]) -> list[Outcome]:
         engine = template._engine
@@ -212,6 +214,7 @@ def _fast_work(source: ResponseSource, tests: list[PowerTest]) -> Any:
         for row, converged in enumerate(found.converged):
             phi = engine.products.plan.parameters.from_user(found.theta[row])
             errors = found.sigma[row] * np.sqrt(np.diag(engine_unscaled_vcov(template, phi))[places])
+            errors[withheld] = np.nan
             estimates = found.beta[row, places]
             p_values = two_sided(np.abs(estimates) / errors, np.full(len(places), np.inf))
             values = np.column_stack([p_values, estimates])

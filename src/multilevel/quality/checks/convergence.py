@@ -8,6 +8,7 @@ import numpy as np
 
 from multilevel.engine.fit import CERTIFIED_DECREASE, SINGULAR_TOLERANCE
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
+from multilevel.model.identification import identification_sentence
 from multilevel.quality.checks.result import Check, listed, number
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ NEARLY_ONE = 1e-4
 
 
 def check_convergence(fit: LinearMixedModel) -> Check:
-    """Check whether the fit ended at an optimum, by the exact gradient and Hessian.
+    """Check whether the fit ended at an optimum, and at the only one, by the exact gradient and Hessian.
 
     Parameters
     ----------
@@ -51,7 +52,14 @@ def check_convergence(fit: LinearMixedModel) -> Check:
     curvature = np.linalg.eigvalsh(found.hessian)
     allowed = max(CURVATURE_TOLERANCE * max(1.0, float(curvature[-1])), 10.0 * found.gradient_norm)
     descends = bool(curvature[0] < -allowed)
-    if found.converged and not descends:
+    if found.directions:
+        text = (
+            f"The fit is at an optimum, but {_lower(identification_sentence(fit))} Estimates, standard errors and tests that"
+            " depend on them are those of one of many equally good optima, or are withheld."
+            if found.others
+            else f"The fit is at an optimum. {identification_sentence(fit)}"
+        )
+    elif found.converged and not descends:
         where = " on the boundary of the parameters" if found.status == "singular" else ""
         text = (
             f"The fit is at an optimum{where}: a further Newton step would lower the criterion by"
@@ -66,7 +74,8 @@ def check_convergence(fit: LinearMixedModel) -> Check:
             " predictors, or a simpler random part."
         )
     data = pd.DataFrame({"evaluation": np.arange(1, len(found.trace) + 1), "criterion": list(found.trace)})
-    return Check("convergence", found.converged and not descends, text, numbers, pd.DataFrame(), data)
+    ok = found.converged and not descends and not found.directions
+    return Check("convergence", ok, text, numbers, pd.DataFrame(), data)
 
 
 def check_singularity(fit: LinearMixedModel, tolerance: float = SINGULAR_TOLERANCE) -> Check:
@@ -123,3 +132,7 @@ def check_singularity(fit: LinearMixedModel, tolerance: float = SINGULAR_TOLERAN
     table = pd.DataFrame(rows, columns=["component", "relative_sd", "share"]).set_index("component")
     smallest = float(min(abs(row[1]) for row in rows))
     return Check("singularity", not singular, text, {"smallest_relative_sd": smallest}, table, table.reset_index())
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
