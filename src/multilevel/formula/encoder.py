@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.data.factors import Codes, Factor, codes_for, combine
+from multilevel.data.factors import Codes, Factor, combined_codes_for
 from multilevel.data.frames import Frame
 from multilevel.data.levels import Levels
+from multilevel.data.times import NUMBER, describe_scale
 from multilevel.errors import DataError
 from multilevel.formula.coding import CodedColumn, as_pieces_used, fill_column, match_levels
 from multilevel.formula.deparse import deparse
 from multilevel.formula.evaluate import Evaluator
-from multilevel.formula.syntax import Node
+from multilevel.formula.syntax import Name, Node
 from multilevel.formula.values import Matrix, Variable, as_numbers
 
 FloatArray = npt.NDArray[np.float64]
@@ -152,7 +153,10 @@ class DesignEncoder:
         levels = self.levels.get(text)
         if levels is None:
             if isinstance(value, Factor):
-                raise DataError(f"{text!r} holds text or categories in the new data, and numbers in the fitted data.")
+                fitted = (
+                    describe_scale(self.state.get(text, NUMBER)) if isinstance(self.nodes[text], Name) else "numbers"
+                )
+                raise DataError(f"{text!r} holds text or categories in the new data, and {fitted} in the fitted data.")
             infinite = np.isinf(value.values if isinstance(value, Matrix) else value)
             if infinite.any():
                 count = (
@@ -169,7 +173,7 @@ class DesignEncoder:
         return match_levels(text, factor, levels)
 
     def _codes(self, evaluator: Evaluator, group: GroupEncoder) -> Codes:
-        return codes_for(combine([evaluator.factor(member) for member in group.members]), group.levels)
+        return combined_codes_for([evaluator.factor(member) for member in group.members], group.levels)
 
     def _offset(self, evaluator: Evaluator) -> FloatArray | None:
         return sum_offsets(evaluator, self.offsets)

@@ -14,7 +14,7 @@ from multilevel.data.factors import Factor
 from multilevel.data.frames import Column, Frame
 from multilevel.data.levels import level_text
 from multilevel.errors import FormulaError
-from multilevel.formula.deparse import deparse
+from multilevel.formula.deparse import deparse, quote_name
 from multilevel.formula.syntax import Binary, Call, Constant, Name, Node, Paren, Unary
 from multilevel.formula.transforms import TRANSFORMS, Arguments
 from multilevel.formula.values import Logical, Matrix, Value, Variable, as_factor, as_numbers, as_text, per_row
@@ -62,8 +62,9 @@ class Evaluator:
     frame
         The data.
     state
-        What the transformations learned when the design was first made, by the text of their call. None when this is
-        the first time: they learn from this frame, and `state` holds the result.
+        What the transformations learned when the design was first made, by the text of their call, and what the numbers of
+        each column count, by its name. None when this is the first time: they learn from this frame, and `state` holds the
+        result.
     """
 
     def __init__(self, frame: Frame, state: dict[str, Any] | None = None) -> None:
@@ -77,7 +78,14 @@ class Evaluator:
         """Return a column of the frame, fetched once."""
         found = self._columns.get(name)
         if found is None:
-            found = self._columns[name] = self.frame.column(name)
+            found = self.frame.column(name)
+            key = quote_name(name)
+            if self.training:
+                if found.scale is not None:
+                    self.state[key] = found.scale
+            elif key in self.state:
+                found = found.counted_as(self.state[key])
+            self._columns[name] = found
         return found
 
     def variable(self, node: Node) -> Variable:
@@ -178,8 +186,9 @@ class Evaluator:
     def _member(self, left: Value, right: Value, where: str) -> Value:
         options = right if isinstance(right, list) else [right]
         if isinstance(left, Factor):
-            names = [level_text(option) for option in options]
-            chosen = np.array([name in names for name in left.levels.names] + [False])
+            places = left.levels.known_texts()
+            chosen = np.zeros(len(left.levels) + 1, dtype=np.bool_)
+            chosen[[places[text] for text in map(level_text, options) if text in places]] = True
             return Logical(chosen[left.codes].astype(np.float64))
         return Logical(np.isin(as_numbers(left, where), np.asarray(options, dtype=np.float64)).astype(np.float64))
 

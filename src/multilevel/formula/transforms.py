@@ -209,11 +209,14 @@ def _apply_factor(arguments: Arguments, _: Any, *, ordered: bool = False) -> Val
     keep_order = ordered or arguments.get("ordered", factor.ordered) is True
     if levels is None:
         factor = factor.drop_unused()
-        chosen = Levels(list(factor.levels.names))
+        chosen = factor.levels
         codes = factor.codes
     else:
-        names = [level if isinstance(level, str) else _level_name(level) for level in _listed(levels)]
-        chosen = Levels(names)
+        given = _listed(levels)
+        if all(isinstance(level, float) for level in given):
+            chosen = Levels(np.array(given, dtype=np.float64))
+        else:
+            chosen = Levels([level if isinstance(level, str) else _level_name(level) for level in given])
         codes = codes_for(factor, chosen)
     if labels is not None:
         texts = [label if isinstance(label, str) else _level_name(label) for label in _listed(labels)]
