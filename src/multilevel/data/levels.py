@@ -184,16 +184,16 @@ def level_text(value: Any) -> str:
         return value
     if isinstance(value, bool | np.bool_):
         return "TRUE" if value else "FALSE"
+    if isinstance(value, dt.timedelta):
+        value = np.timedelta64(value)
+    if isinstance(value, np.datetime64 | np.timedelta64):  # the latter counts as a whole number
+        return _render(np.array([value]))[0]
     if isinstance(value, numbers.Integral):
         return str(int(value))
     if isinstance(value, numbers.Real):
         return format_number(float(value))
     if isinstance(value, dt.datetime):
         return str(value.replace(tzinfo=None)).removesuffix(" 00:00:00")
-    if isinstance(value, dt.timedelta):
-        value = np.timedelta64(value)
-    if isinstance(value, np.datetime64 | np.timedelta64):
-        return _render(np.array([value]))[0]
     return str(value)
 
 

@@ -15,7 +15,10 @@ _ATOM = 99
 
 def quote_name(name: str) -> str:
     """Return a variable's name as it must be written in a formula: in backquotes where it is not a plain name."""
-    return name if _PLAIN_NAME.fullmatch(name) and name not in _RESERVED else f"`{name}`"
+    if _PLAIN_NAME.fullmatch(name) and name not in _RESERVED:
+        return name
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`"
 
 
 def deparse(node: Node) -> str:

@@ -89,7 +89,7 @@ _TOKEN = re.compile(
     r"""\s*(?:
     (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?L?)
   | (?P<name>(?:[^\W\d]|\.(?!\d))[\w.]*)
-  | `(?P<quoted>[^`]+)`
+  | `(?P<quoted>(?:[^`\\]|\\.)*)`
   | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
   | (?P<op>%in%|%%|%/%|\*\*|\|\||&&|==|!=|<=|>=|[-+*/:^|&!<>=~(),])
     )""",
@@ -173,7 +173,7 @@ class _Parser:
         if token.kind == "string":
             return Constant(re.sub(r"\\(.)", r"\1", token.text[1:-1]))
         if token.kind == "quoted":
-            return Name(token.text)
+            return Name(re.sub(r"\\([`\\])", r"\1", token.text))
         if token.kind == "name":
             if self.at("("):
                 return Call(token.text, self.arguments(token))
