@@ -36,7 +36,7 @@ def split_scale(scale: str) -> tuple[str, str | None]:
 
 def describe_scale(scale: str) -> str:
     """Return what a column with a scale holds, in a word."""
-    return _WORDS[split_scale(scale)[0]]
+    return _WORDS.get(split_scale(scale)[0], _WORDS[NUMBER])
 
 
 def count(values: npt.NDArray[Any], unit: str | None = None) -> npt.NDArray[np.float64]:

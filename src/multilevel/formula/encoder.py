@@ -13,9 +13,9 @@ from multilevel.data.factors import Codes, Factor, combined_codes_for
 from multilevel.data.frames import Frame
 from multilevel.data.levels import Levels
 from multilevel.data.times import NUMBER, describe_scale
-from multilevel.errors import DataError
+from multilevel.errors import DataError, DataTypeError
 from multilevel.formula.coding import CodedColumn, as_pieces_used, fill_column, match_levels
-from multilevel.formula.deparse import deparse
+from multilevel.formula.deparse import deparse, quote_name
 from multilevel.formula.evaluate import Evaluator
 from multilevel.formula.syntax import Name, Node
 from multilevel.formula.values import Matrix, Variable, as_numbers
@@ -120,6 +120,22 @@ class DesignEncoder:
                 codes[term.group] = self._codes(evaluator, self.groups[term.group])
             terms[position] = (self._fill(evaluator, term.columns, variables), codes[term.group])
         return x, terms, offset
+
+    def refuse_numbers_for_times(self, frame: Frame) -> None:
+        """Refuse new data that give numbers for dates, times or durations: nothing says what they count.
+
+        Raises
+        ------
+        DataTypeError
+            A column that the fit read as times holds numbers.
+        """
+        for name in frame.columns:
+            scale = self.state.get(quote_name(name))
+            if isinstance(scale, str) and describe_scale(scale) != "numbers" and frame.column(name).is_numeric:
+                raise DataTypeError(
+                    f"{name!r} holds numbers in the new data and {describe_scale(scale)} in the fitted data; give it as"
+                    f" {describe_scale(scale)}."
+                )
 
     def offset(self, data: Any) -> FloatArray | None:
         """Return the sum of the formula's offsets for new data, or None where it has none."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Column, Frame
 from multilevel.data.levels import level_text
+from multilevel.data.times import NUMBER, count, describe_scale, split_scale
 from multilevel.errors import FormulaError
 from multilevel.formula.deparse import deparse, quote_name
 from multilevel.formula.syntax import Binary, Call, Constant, Name, Node, Paren, Unary
@@ -51,6 +52,8 @@ _COMPARISON: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 _OTHER = ("I", "offset", "log", "round", "ifelse", "is.na", "c", "seq", "pmin", "pmax", "identity")
+MAKES_FACTORS = frozenset({"factor", "as.factor", "ordered", "as.ordered", "relevel"})
+"""Functions whose first argument is taken for its levels."""
 KNOWN_FUNCTIONS = tuple(sorted({*ELEMENTWISE, *TRANSFORMS, *_OTHER}))
 
 
@@ -147,6 +150,8 @@ class Evaluator:
         op = node.op
         where = f"The operator {op!r} in {deparse(node)!r}"
         left, right = self.value(node.left), self.value(node.right)
+        if op in _COMPARISON or op == "%in%":
+            left, right = self._beside(node.right, left), self._beside(node.left, right)
         if op == ":":
             low, high = as_numbers(left, where), as_numbers(right, where)
             if isinstance(low, np.ndarray) or isinstance(high, np.ndarray):
@@ -167,6 +172,23 @@ class Evaluator:
         with np.errstate(all="ignore"):
             result = _ARITHMETIC[op](a, b)
         return _same_kind(result, left, right)
+
+    def _beside(self, node: Node, value: Value) -> Value:
+        """Return a constant that stands beside a column of dates or times: its text as what the column counts."""
+        if isinstance(value, list):
+            return [self._beside(node, item) for item in value]
+        if not isinstance(value, str) or not isinstance(node, Name):
+            return value
+        column = self.column(node.id)
+        if isinstance(column.values, Factor) or column.values.dtype.kind != "M":
+            return value
+        try:
+            moment = np.array([value.strip().replace(" ", "T", 1)], dtype="datetime64[us]")
+        except ValueError:
+            raise FormulaError(
+                f"{node.id!r} holds {describe_scale(column.scale or NUMBER)}, and {value!r} is none; write it as '2021-03-31'."
+            ) from None
+        return float(count(moment, column.unit or split_scale(column.scale or NUMBER)[0])[0])
 
     def _compare(self, op: str, left: Value, right: Value, where: str) -> Value:
         compare = _COMPARISON[op]
@@ -197,6 +219,10 @@ class Evaluator:
         transform = TRANSFORMS.get(name)
         if transform is not None:
             arguments = self._bind(node, transform.parameters)
+            if name in MAKES_FACTORS:
+                # The levels of a column are its own values: dates, not the numbers that they count.
+                (argument, *_) = [own for label, own in node.arguments if label in (None, "x")]
+                arguments["x"] = self.factor(argument) if isinstance(argument, Name) else arguments["x"]
             key = deparse(node)
             if self.training and key not in self.state:
                 self.state[key] = transform.fit(arguments)
