@@ -39,8 +39,8 @@ class Column:
         The name of the times' zone, or None.
     unit
         What dates and times count (`multilevel.data.times`), or None for what their type counts.
-    is_text
-        Whether the column is text, rather than categories.
+    is_plain
+        Whether the levels are text or periods as they came, rather than categories.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Column:
     missing: BoolArray | None = None
     zone: str | None = None
     unit: str | None = None
-    is_text: bool = False
+    is_plain: bool = False
 
     @property
     def is_numeric(self) -> bool:
@@ -108,7 +108,7 @@ class Column:
 
 def text_column(name: str, factor: Factor) -> Column:
     """Make a column of text."""
-    return Column(name, factor, is_text=True)
+    return Column(name, factor, is_plain=True)
 
 
 def column_of_objects(name: str, array: npt.NDArray[np.object_], missing: BoolArray | None) -> Column:
@@ -146,7 +146,7 @@ def column_of_objects(name: str, array: npt.NDArray[np.object_], missing: BoolAr
     if kind == "bytes":
         return text_column(name, _text_factor(name, _decoded(name, array, missing), gone))
     if kind in ("period", "interval", "categorical"):
-        return Column(name, factorize(array, gone))
+        return Column(name, factorize(array, gone), is_plain=kind == "period")
     return _of_several_types(name, array, missing)
 
 

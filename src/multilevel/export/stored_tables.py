@@ -108,7 +108,7 @@ def _plain_series(name: Any, series: pd.Series[Any]) -> pd.Series[Any]:
             column = column_from_values(str(name), series)
         except MultilevelError:
             column = None
-        if column is None or not column.is_text:
+        if column is None or not column.is_plain:
             what = f"the column {str(name)!r} cannot be written as Parquet ({_first_line(error)})"
             raise _refusal(what) from error
         factor = column.as_factor()
