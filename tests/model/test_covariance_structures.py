@@ -224,7 +224,8 @@ def test_residual_structures(case):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(fit.residuals("scaled")[:8], case["pearson"], atol=1e-4)
     np.testing.assert_allclose(fit.residuals("normalized")[:8], case["normalized"], atol=1e-4)
-    modes = next(iter(fit.ranef().values())).iloc[:, 0].loc[case["groups"]]
+    (effects,) = fit.ranef().groups.values()
+    modes = effects.modes[[effects.levels.index(group) for group in case["groups"]], 0]
     np.testing.assert_allclose(modes, case["modes"], atol=2e-4)
 
 

@@ -185,7 +185,7 @@ def test_random_effects(name):
         table = found[group]
         shown = len(expected["levels"])
         assert len(table) == expected["n_levels"]
-        assert list(table.index[:shown]) == expected["levels"]
+        assert list(found.groups[group].levels[:shown]) == expected["levels"]
         assert list(table.columns) == expected["columns"]
         unit = np.where(scales[group] > 0, scales[group], 1.0)
         np.testing.assert_allclose(table[:shown] / unit, np.array(expected["values"]) / unit, rtol=0, atol=5e-5)

@@ -80,7 +80,8 @@ def test_a_grouping_factor_of_truth_values():
     frame = pd.DataFrame({"y": rng.normal(size=60) + 3.0 * group, "flag": group, "text": np.where(group, "b", "a")})
     fit, expected = lmer("y ~ 1 + (1 | flag)", frame), lmer("y ~ 1 + (1 | text)", frame)
     assert fit._engine.criterion == pytest.approx(expected._engine.criterion, rel=1e-12)
-    assert list(fit.ranef()["flag"].index) == ["FALSE", "TRUE"]
+    assert list(fit.ranef()["flag"].index) == [False, True]
+    assert fit.ranef().groups["flag"].levels == ("FALSE", "TRUE")
     np.testing.assert_allclose(fit.ranef()["flag"].to_numpy(), expected.ranef()["text"].to_numpy(), rtol=1e-9)
 
 

@@ -132,7 +132,7 @@ def test_a_known_level_without_its_parent():
     fit = ml.lmer("y ~ x + (1 | a) + (1 | b)", frame)
     new = pd.DataFrame({"x": [0.0, 0.0], "a": [0, 3], "b": [1, 1]})
     modes = fit.ranef()
-    expected = fit.fixef.iloc[0] + modes["a"].loc[["0", "3"]].to_numpy() + modes["b"].loc[["1", "1"]].to_numpy()
+    expected = fit.fixef.iloc[0] + modes["a"].loc[[0, 3]].to_numpy() + modes["b"].loc[[1, 1]].to_numpy()
     np.testing.assert_allclose(fit.predict(new), expected[:, 0])
     both = fit.predict(new, se=True)["std_error"]
     assert both[0] < both[1]

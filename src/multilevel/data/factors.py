@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.levels import CombinedLevels, Levels, level_text
+from multilevel.data.times import read_on
 from multilevel.errors import DataError
 
 Codes = npt.NDArray[np.int32]
@@ -18,6 +19,10 @@ MISSING = -1
 # A lookup table is used where the range of an integer column is at most this many times its length (or this small).
 _TABLE_PER_ROW = 4
 _TABLE_ALWAYS = 1 << 16
+# Kinds of Python objects, as pandas names them, that have an order.
+_ORDERED = frozenset({"string", "integer", "floating", "bytes", "period", "interval", "timedelta", "datetime", "date"})
+# Numbers nearer to each other than this, relatively, can have one text of fifteen digits.
+_SAME_TEXT = 1e-14
 # Usually the first rows already show every level of a factor with few of them.
 _GLANCE = 2048
 
@@ -95,12 +100,12 @@ def factorize(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] | None = 
         codes = values.astype(np.int32)
         return _mark(Factor(codes, Levels(np.array([False, True])), logical=True), missing)
     if kind in "iu":
-        return _factorize_integers(values, missing)
+        return _of_kind(_factorize_integers(values, missing), str(values.dtype))
     if kind == "f":
         # Whole numbers are often identifiers that only a missing value made floats, and are treated as such.
         whole = _as_integers(values, missing)
         if whole is not None:
-            return _factorize_integers(*whole)
+            return _of_kind(_factorize_integers(*whole), "float64")
     return _factorize_hashed(values, missing)
 
 
@@ -160,24 +165,88 @@ def relevel_factor(factor: Factor, ref: str) -> Factor:
 
 
 def codes_for(factor: Factor, levels: Levels) -> Codes:
-    """Return a factor's codes with respect to other levels, by name; -1 where a level is not among them."""
+    """Return a factor's codes with respect to other levels; -1 where a level is not among them."""
     if factor.levels is levels:
         return factor.codes
-    table = np.append(_positions(factor.levels, levels), np.int32(MISSING))
+    table = np.append(positions(factor.levels, levels), np.int32(MISSING))
     return table[factor.codes]
 
 
-def _positions(levels: Levels, among: Levels) -> Codes:
-    """Return where each level is among others, or -1: numbers by value, since 1e5 may be written in two ways."""
+def combined_codes_for(factors: list[Factor], levels: Levels) -> Codes:
+    """Return the codes of a combination of factors with respect to other levels; -1 where one is not among them.
+
+    The parts are matched each for itself, since the text of a combination says neither its parts' types nor where one ends.
+    """
+    if not isinstance(levels, CombinedLevels) or len(levels.parts) != len(factors):
+        return codes_for(combine(factors), levels)
+    parts = [
+        Factor(codes, part, has_missing=bool((codes < 0).any()))
+        for part, codes in ((part, codes_for(factor, part)) for factor, part in zip(factors, levels.parts, strict=True))
+    ]
+    found = combine(parts)
+    assert isinstance(found.levels, CombinedLevels)
+    table = np.append(_places_of_combinations(found.levels, levels), np.int32(MISSING))
+    return table[found.codes]
+
+
+def _places_of_combinations(new: CombinedLevels, known: CombinedLevels) -> Codes:
+    places = {key: i for i, key in enumerate(zip(*(own.tolist() for own in known.positions), strict=True))}
+    keys = zip(*(own.tolist() for own in new.positions), strict=True)
+    return np.array([places.get(key, MISSING) for key in keys], dtype=np.int32)
+
+
+def positions(levels: Levels, among: Levels) -> Codes:
+    """Return where each level is among others, or -1.
+
+    Numbers, times and durations are compared by value, since 1e5 may be written in two ways and a time with or without
+    its hour; what is not found so, by its text.
+    """
+    found = _positions_by_value(levels, among)
+    if found is None:
+        return _positions_by_text(levels, among)
+    lacking = np.flatnonzero(found < 0)
+    if len(lacking) and any(np.asarray(own.values).dtype.kind == "f" for own in (levels, among)):
+        found[lacking] = _positions_by_text(levels.take(lacking), among)
+    return found
+
+
+def _positions_by_value(levels: Levels, among: Levels) -> Codes | None:
     new, known = levels.values, among.values
-    numeric = [isinstance(values, np.ndarray) and values.dtype.kind in "iuf" for values in (new, known)]
-    if all(numeric) and len(known):
-        new, known = np.asarray(new), np.asarray(known)
-        order = np.argsort(known, kind="stable")
-        places = order[np.minimum(np.searchsorted(known, new, sorter=order), len(known) - 1)]
-        return np.where(known[places] == new, places, MISSING).astype(np.int32)
-    position = {name: i for i, name in enumerate(among.names)}
-    return np.array([position.get(name, MISSING) for name in levels.names], dtype=np.int32)
+    if not (isinstance(new, np.ndarray) and isinstance(known, np.ndarray) and len(known)):
+        return None
+    kinds = {new.dtype.kind, known.dtype.kind}
+    if not (kinds <= set("iuf") or kinds == {"M"} or kinds == {"m"}):
+        return None
+    if kinds == {"M"}:
+        new = read_on(new, levels.kind, among.kind)
+    order = np.argsort(known, kind="stable")
+    places = order[np.minimum(np.searchsorted(known, new, sorter=order), len(known) - 1)]
+    return np.where(known[places] == new, places, MISSING).astype(np.int32)
+
+
+def _positions_by_text(levels: Levels, among: Levels) -> Codes:
+    known, values = among.known_texts(), levels.values
+    if among.is_logical:
+        known |= {"False": known["FALSE"], "True": known["TRUE"]}
+    elif levels.is_logical and "TRUE" not in known and "FALSE" not in known:
+        # Text of truth values as Python writes it.
+        known |= {text.upper(): place for text, place in known.items() if text in ("True", "False")}
+    found = [known.get(name, MISSING) for name in levels.names]
+    if isinstance(values, np.ndarray) and values.dtype.kind in "Mm":
+        # A time may be written with its hour and without it.
+        alone = [level_text(value) for value in values]
+        found = [
+            at if at >= 0 else known.get(text, known.get(f"{text} 00:00:00", MISSING))
+            for at, text in zip(found, alone, strict=True)
+        ]
+    return np.array(found, dtype=np.int32)
+
+
+def _of_kind(factor: Factor, kind: str) -> Factor:
+    """Return a factor of numbers whose levels remember the type of the column."""
+    levels = factor.levels
+    own = str(levels.values.dtype) if isinstance(levels.values, np.ndarray) else ""
+    return factor if own == kind else replace(factor, levels=Levels(levels.values, kind))
 
 
 def _mark(factor: Factor, missing: npt.NDArray[np.bool_] | None) -> Factor:
@@ -224,13 +293,14 @@ def _factorize_integers(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_]
     used[offsets if missing is None else offsets[~missing]] = True
     if used.all():
         codes = offsets.astype(np.int32)
-        levels: npt.NDArray[Any] = np.arange(low, high + 1)
+        places: npt.NDArray[np.intp] = np.arange(span)
     else:
-        positions = np.flatnonzero(used)
+        places = np.flatnonzero(used)
         table = np.empty(span, dtype=np.int32)
-        table[positions] = np.arange(len(positions), dtype=np.int32)
+        table[places] = np.arange(len(places), dtype=np.int32)
         codes = table[offsets]
-        levels = positions + low
+    wide = np.uint64 if high > np.iinfo(np.int64).max else np.int64
+    levels = places.astype(wide) + wide(low)
     factor = Factor(codes, Levels(levels), exact=True)
     return _mark(factor, missing)
 
@@ -244,15 +314,36 @@ def _factorize_hashed(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_] |
         values = values.copy()
         values[missing] = None
     found, uniques = pd.factorize(values)
+    if values.dtype.kind in "Mm":
+        uniques = uniques.astype(values.dtype)  # pandas has no days
     kind = pd.api.types.infer_dtype(uniques, skipna=False) if values.dtype.kind == "O" else ""
-    # Values of several types have no order among themselves: they take that of their text.
-    texts = np.array([level_text(value) for value in uniques], dtype=object) if kind.startswith("mixed") else uniques
+    # Values without an order among themselves take that of their text.
+    ordered = values.dtype.kind != "O" or kind in _ORDERED
+    texts = uniques if ordered else np.array([level_text(value) for value in uniques], dtype=object)
     order = np.argsort(texts, kind="stable")
     rank = np.empty(len(order) + 1, dtype=np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
+    uniques = uniques[order]
+    if not ordered:
+        uniques, rank = _merge_by_text(uniques, texts[order], rank)
+    elif values.dtype.kind == "f" and bool((np.diff(uniques) <= _SAME_TEXT * np.abs(uniques[1:])).any()):
+        uniques, rank = _merge_by_text(uniques, np.array(Levels(uniques).names, dtype=object), rank)
     rank[-1] = MISSING
-    codes, uniques = rank[found], uniques[order]
+    codes = rank[found]
     lacks = bool((codes < 0).any())
     if missing is None or values.dtype.kind == "O":
         return Factor(codes, Levels(uniques), has_missing=lacks, exact=True)
     return _mark(Factor(codes, Levels(uniques), has_missing=lacks), missing).drop_unused()
+
+
+def _merge_by_text(
+    values: npt.NDArray[Any], texts: npt.NDArray[np.object_], rank: Codes
+) -> tuple[npt.NDArray[Any], Codes]:
+    """Make sorted levels with one text one level, as they are in R; where their types differ it is known by its text."""
+    first = np.append(True, texts[1:] != texts[:-1])
+    if first.all():
+        return values, rank
+    place = (np.cumsum(first) - 1).astype(np.int32)
+    rank[:-1] = place[rank[:-1]]
+    several = len({type(value) for value in values.tolist()}) > 1
+    return (texts if several else values)[first], rank

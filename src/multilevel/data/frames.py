@@ -5,60 +5,21 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.columns import Column, column_of_objects, text_column
 from multilevel.data.factors import Factor, factor_from_codes, factorize
-from multilevel.data.levels import Levels
+from multilevel.data.levels import Levels, level_text
+from multilevel.data.times import read_on, zone_name
 from multilevel.errors import DataError, DataTypeError, UnknownColumnError
 
 BoolArray = npt.NDArray[np.bool_]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Column:
-    """One column of a frame.
-
-    Attributes
-    ----------
-    name
-        Its name.
-    values
-        A one-dimensional array of numbers, truth values or dates, or a `Factor` for text and categories.
-    missing
-        The rows without a value where the array itself cannot say so (NaN and NaT do), or None.
-    """
-
-    name: str
-    values: npt.NDArray[Any] | Factor
-    missing: BoolArray | None = None
-
-    @property
-    def is_numeric(self) -> bool:
-        """Whether the column holds numbers (truth values are not)."""
-        return isinstance(self.values, np.ndarray) and self.values.dtype.kind in "iuf"
-
-    def as_factor(self) -> Factor:
-        """Return the column as a factor, every level as it came."""
-        return self.values if isinstance(self.values, Factor) else factorize(self.values, self.missing)
-
-    def as_numbers(self) -> npt.NDArray[Any]:
-        """Return the numbers, NaN where missing; dates count days, or seconds when they have a time of day."""
-        values = self.values
-        if isinstance(values, Factor):
-            raise DataTypeError(f"The column {self.name!r} holds text or categories where numbers are needed.")
-        if values.dtype.kind == "M":
-            unit = "D" if np.datetime_data(values.dtype)[0] == "D" else "us"
-            numbers = values.astype(f"datetime64[{unit}]").astype(np.int64).astype(np.float64)
-            numbers[np.isnat(values)] = np.nan
-            values = numbers if unit == "D" else numbers / 1e6
-        if self.missing is not None:
-            values = values.astype(np.float64)
-            values[self.missing] = np.nan
-        return values
+# Units of time that no number of seconds stands for.
+_NO_UNIT = {"M": ("generic",), "m": ("generic", "Y", "M")}
 
 
 class Frame:
@@ -67,10 +28,11 @@ class Frame:
     Parameters
     ----------
     data
-        A pandas, polars or pyarrow frame, any other frame that narwhals knows, or a mapping of names to arrays.
+        A pandas, polars or pyarrow frame, any other frame that narwhals knows, or a mapping of names to arrays. A column
+        whose name is no text, such as a number, goes by the text of its name.
     """
 
-    __slots__ = ("_columns", "_index", "_kind", "_native", "n_rows")
+    __slots__ = ("_columns", "_kind", "_native", "_own_names", "n_rows")
 
     def __init__(self, data: Any) -> None:
         self._kind: str
@@ -89,10 +51,11 @@ class Frame:
             self._native = eager.to_native() if wrapped else eager
             names = eager.columns
             self.n_rows = len(eager)
-        self._columns = list(names)
-        self._index = frozenset(self._columns)
-        if len(self._index) != len(self._columns):
-            twice = sorted({str(name) for name in self._columns if self._columns.count(name) > 1})
+        given = list(names)
+        self._columns = [column_name(name) for name in given]
+        self._own_names = dict(zip(self._columns, given, strict=True))
+        if len(self._own_names) != len(self._columns):
+            twice = sorted({name for name in self._columns if self._columns.count(name) > 1})
             raise DataError(f"The data have more than one column named {', '.join(map(repr, twice))}; rename them.")
 
     @property
@@ -101,7 +64,7 @@ class Frame:
         return self._columns
 
     def __contains__(self, name: object) -> bool:
-        return name in self._index
+        return name in self._own_names
 
     def __len__(self) -> int:
         return self.n_rows
@@ -124,17 +87,22 @@ class Frame:
         UnknownColumnError
             If the data have no such column.
         """
-        if name not in self._index:
+        if name not in self._own_names:
             raise UnknownColumnError(unknown_column(name, self._columns))
+        own = self._own_names[name]
         if self._kind == "pandas":
-            return _from_pandas(name, self._native[name])
+            return _from_pandas(name, self._native[own])
         if self._kind == "mapping":
-            return column_from_values(name, self._native[name])
+            return column_from_values(name, self._native[own])
         native = self._native.to_native()
         # narwhals would copy the chunks of an Arrow column even when there is only one.
         is_arrow = type(native).__module__.startswith("pyarrow")
-        array = native.column(name) if is_arrow else self._native.get_column(name).to_arrow()
+        array = native.column(name) if is_arrow else _to_arrow(name, self._native.get_column(name))
         return _from_arrow(name, array, order=self._dictionary_order(name))
+
+    def own_name(self, name: str) -> Any:
+        """Return the name of a column as the data have it, which need not be text."""
+        return self._own_names[name]
 
     def _dictionary_order(self, name: str) -> str:
         """Say what the order of an Arrow dictionary means: nothing, the order of levels, or an ordering of values.
@@ -170,6 +138,27 @@ def unknown_column(name: str, columns: Iterable[Any], what: str = "The data have
     return f"{what} {name!r}; the columns are {shown}."
 
 
+def column_name(name: Any) -> str:
+    """Return the text that a column goes by.
+
+    Raises
+    ------
+    DataError
+        The name has several parts, or is no valid text.
+    """
+    if isinstance(name, tuple):
+        raise DataError(
+            f"The columns of the data have names of several parts, such as {name!r}; give each column one name, as in"
+            " data.columns = ['_'.join(map(str, name)) for name in data.columns]."
+        )
+    text = name if isinstance(name, str) else level_text(name)
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise DataError(
+            f"The column name {text!r} is no valid text: it has half of a character in it; rename the column."
+        )
+    return text
+
+
 def column_from_values(name: str, values: Any) -> Column:
     """Make a column of anything array-like: NumPy arrays, lists, and the series of data frame libraries."""
     pandas = sys.modules.get("pandas")
@@ -179,10 +168,10 @@ def column_from_values(name: str, values: Any) -> Column:
         if isinstance(values, pandas.Series):
             return _from_pandas(name, values)
     if hasattr(values, "to_arrow"):
-        return _from_arrow(name, values.to_arrow(), order=_polars_order(values.dtype))
+        return _from_arrow(name, _to_arrow(name, values), order=_polars_order(getattr(values, "dtype", None)))
     if hasattr(values, "__arrow_array__") or type(values).__module__.startswith("pyarrow"):
         return _from_arrow(name, values)
-    array = np.ma.asarray(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+    array = np.ma.asarray(values) if isinstance(values, np.ma.MaskedArray) else _as_array(name, values)
     if array.ndim != 1:
         raise DataError(f"The column {name!r} must have one dimension, not {array.ndim}.")
     missing = None
@@ -192,43 +181,40 @@ def column_from_values(name: str, values: Any) -> Column:
     return _from_array(name, array, missing)
 
 
+def _as_array(name: str, values: Any) -> npt.NDArray[Any]:
+    """Return values as an array; what is not of one type stays what it is."""
+    if isinstance(values, np.ndarray):
+        return np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataTypeError(f"The column {name!r} cannot be read as an array: {error}.") from error
+    if array.dtype.kind in "US" and array.ndim == 1 and not hasattr(values, "dtype"):
+        # NumPy writes numbers among text as text in its own way.
+        array = np.empty(len(values), dtype=object)
+        array[:] = list(values)
+    return array
+
+
 def _from_array(name: str, array: npt.NDArray[Any], missing: BoolArray | None = None) -> Column:
     kind = array.dtype.kind
-    if kind in "biuM":
+    if kind in "biu":
         return Column(name, array, missing)
     if kind == "f":
         # Wider or narrower floats than doubles are not worth a path of their own.
         return Column(name, array if array.dtype == np.float64 else array.astype(np.float64), missing)
-    if kind in "US":
-        return Column(name, factorize(array, missing))
-    if kind == "O":
-        return _from_objects(name, array, missing)
-    raise DataTypeError(f"The column {name!r} has the type {array.dtype}, which cannot be used in a model.")
+    if kind in "Mm" and np.datetime_data(array.dtype)[0] not in _NO_UNIT[kind]:
+        if missing is not None:
+            array = array.copy()
+            array[missing] = "NaT"
+        return Column(name, array)
+    if kind in "USO":
+        return column_of_objects(name, array.astype(object, copy=False), missing)
+    raise _unusable(name, array.dtype)
 
 
-def _from_objects(name: str, array: npt.NDArray[Any], missing: BoolArray | None) -> Column:
-    """Look at Python objects: text stays text, and numbers, truth values and dates become arrays."""
-    import pandas as pd
-
-    kind = pd.api.types.infer_dtype(array, skipna=True)
-    absent = pd.isna(array)
-    missing = absent if missing is None else absent | missing
-    gone = missing if missing.any() else None
-    if kind in ("integer", "floating", "mixed-integer-float", "decimal"):
-        filled = np.where(missing, 0 if kind == "integer" else np.nan, array)
-        dtype = np.int64 if kind == "integer" else np.float64
-        try:
-            return Column(name, filled.astype(dtype), gone)
-        except OverflowError:
-            return Column(name, factorize(array, gone))
-    if kind == "boolean":
-        return Column(name, np.where(missing, False, array).astype(np.bool_), gone)
-    if kind in ("datetime64", "datetime", "date"):
-        unit = "D" if kind == "date" else "us"
-        return Column(name, np.array(pd.to_datetime(array).to_numpy(), dtype=f"datetime64[{unit}]"))
-    if kind == "empty":
-        return Column(name, np.full(len(array), np.nan))
-    return Column(name, factorize(array, gone))
+def _unusable(name: str, kind: Any) -> DataTypeError:
+    return DataTypeError(f"The column {name!r} has the type {kind}, which cannot be used in a model.")
 
 
 def _from_pandas(name: str, series: Any) -> Column:
@@ -238,17 +224,18 @@ def _from_pandas(name: str, series: Any) -> Column:
     pandas = sys.modules["pandas"]
     dtype = series.dtype
     if isinstance(dtype, pandas.CategoricalDtype):
-        levels = Levels(dtype.categories.to_numpy())
-        return Column(name, factor_from_codes(values.codes, levels, ordered=bool(dtype.ordered)))
+        return Column(name, _from_categories(name, dtype.categories, values.codes, ordered=bool(dtype.ordered)))
     if isinstance(dtype, pandas.StringDtype):
         codes, uniques = pandas.factorize(values, sort=True)
-        return Column(name, factor_from_codes(codes, Levels(uniques.to_numpy(dtype=object))))
+        return text_column(name, factor_from_codes(codes, Levels(uniques.to_numpy(dtype=object))))
     if isinstance(dtype, pandas.ArrowDtype):
         return _from_arrow(name, values.__arrow_array__())
-    if isinstance(dtype, pandas.DatetimeTZDtype) or dtype.kind == "M":
-        zone = getattr(dtype, "tz", None)
-        local = series.dt.tz_localize(None) if zone is not None else series
-        return Column(name, local.to_numpy())
+    if isinstance(dtype, pandas.SparseDtype):
+        return _from_array(name, np.asarray(series.sparse.to_dense()))
+    if isinstance(dtype, pandas.DatetimeTZDtype):
+        return Column(name, series.dt.tz_localize(None).to_numpy(), zone=zone_name(dtype.tz))
+    if dtype.kind in "Mm":
+        return _from_array(name, series.to_numpy())
     missing = np.asarray(series.isna())
     gone = missing if missing.any() else None
     if dtype.kind in "biuf":
@@ -258,53 +245,110 @@ def _from_pandas(name: str, series: Any) -> Column:
     return _from_array(name, series.to_numpy(dtype=object), gone)
 
 
+def _to_arrow(name: str, series: Any) -> Any:
+    """Return the series of another library as an Arrow array."""
+    try:
+        dtype = str(getattr(series, "dtype", ""))
+        if dtype in ("Int128", "UInt128"):
+            # Arrow has no such numbers; as Python's they become what they fit in.
+            return series.to_list()
+        return series.to_arrow()
+    except Exception as error:  # each library has exceptions of its own for what Arrow lacks
+        raise _unusable(name, getattr(series, "dtype", type(series).__name__)) from error
+
+
 def _from_arrow(name: str, array: Any, order: str = "ordering") -> Column:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
-    kind = array.type
-    if pa.types.is_dictionary(kind):
-        return Column(name, _from_dictionary(array, order))
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view":
-        if str(kind) == "string_view":
-            array = array.cast(pa.large_string())
-        return Column(name, _from_dictionary(array.dictionary_encode(), "none"))
-    missing = np.asarray(pc.is_null(array)) if array.null_count else None
-    if pa.types.is_null(kind):
-        return Column(name, np.full(len(array), np.nan))
-    if pa.types.is_boolean(kind):
-        filled = array.fill_null(False) if missing is not None else array
-        return Column(name, filled.to_numpy(zero_copy_only=False), missing)
-    if pa.types.is_integer(kind):
-        filled = array.fill_null(0) if missing is not None else array
-        return Column(name, filled.to_numpy(zero_copy_only=False), missing)
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _from_array(name, array.cast(pa.float64()).to_numpy(zero_copy_only=False))
-    if pa.types.is_date(kind):
-        return Column(name, array.cast(pa.date32()).to_numpy(zero_copy_only=False).astype("datetime64[D]"))
-    if pa.types.is_timestamp(kind):
-        return Column(name, array.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False))
-    raise DataTypeError(f"The column {name!r} has the type {kind}, which cannot be used in a model.")
+    if isinstance(array, list):
+        return column_from_values(name, array)
+    try:
+        if isinstance(array, pa.ChunkedArray):
+            array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+        kind = array.type
+        if pa.types.is_run_end_encoded(kind):
+            array = pc.run_end_decode(array)
+            kind = array.type
+        if pa.types.is_dictionary(kind):
+            return Column(name, _from_dictionary(name, array, order))
+        if _is_arrow_text(kind) or _is_arrow_binary(kind):
+            # Bytes that are no text are refused by the cast.
+            return text_column(name, _from_dictionary(name, array.cast(pa.large_string()).dictionary_encode(), "none"))
+        missing = np.asarray(pc.is_null(array)) if array.null_count else None
+        if pa.types.is_null(kind):
+            return Column(name, np.full(len(array), np.nan))
+        if pa.types.is_boolean(kind):
+            filled = array.fill_null(False) if missing is not None else array
+            return Column(name, filled.to_numpy(zero_copy_only=False), missing)
+        if pa.types.is_integer(kind):
+            filled = array.fill_null(0) if missing is not None else array
+            return Column(name, filled.to_numpy(zero_copy_only=False), missing)
+        if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            return _from_array(name, array.cast(pa.float64()).to_numpy(zero_copy_only=False))
+        if pa.types.is_date(kind):
+            return Column(name, array.to_numpy(zero_copy_only=False).astype("datetime64[D]"))
+        if pa.types.is_timestamp(kind):
+            times = array.to_numpy(zero_copy_only=False)
+            zone = None if kind.tz is None else zone_name(kind.tz)
+            return Column(name, read_on(times, "UTC", zone), zone=zone)
+        if pa.types.is_duration(kind):
+            return Column(name, array.to_numpy(zero_copy_only=False))
+    except (pa.ArrowException, NotImplementedError) as error:
+        raise DataTypeError(f"The column {name!r} of type {array.type} cannot be read: {error}.") from error
+    raise _unusable(name, kind)
+
+
+def _is_arrow_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view")
+
+
+def _is_arrow_binary(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _from_categories(name: str, categories: Any, codes: npt.NDArray[Any], *, ordered: bool) -> Factor:
+    """Return a factor whose levels are a pandas column's categories in their order; those with one text are one level."""
+    pandas = sys.modules["pandas"]
+    if isinstance(categories.dtype, pandas.StringDtype):
+        return factor_from_codes(codes, Levels(categories.to_numpy(dtype=object)), ordered=ordered)
+    column = column_from_values(name, categories)
+    if isinstance(column.values, np.ndarray):
+        levels = Levels(column.values, column.zone)
+        if column.values.dtype.kind != "f" or len(set(levels.names)) == len(levels):
+            return factor_from_codes(codes, levels, ordered=ordered)
+    found = column.as_factor()
+    used, first = np.unique(found.codes, return_index=True)
+    order = np.argsort(first, kind="stable")
+    table = np.full(len(used) + 1, -1, dtype=np.int32)
+    table[used[order]] = np.arange(len(used), dtype=np.int32)
+    return factor_from_codes(
+        np.append(table[found.codes], np.int32(-1))[codes], found.levels.take(used[order]), ordered=ordered
+    )
 
 
 def _polars_order(dtype: Any) -> str:
     return "levels" if str(dtype).startswith("Enum") else "none"
 
 
-def _from_dictionary(array: Any, order: str) -> Factor:
+def _from_dictionary(name: str, array: Any, order: str) -> Factor:
     indices = array.indices
     missing = np.asarray(array.is_null()) if array.null_count else None
     codes = np.asarray(indices.fill_null(0) if indices.null_count else indices).astype(np.int32)
     if missing is not None:
         codes[missing] = -1
-    categories = array.dictionary.to_pylist()
+    # Missing values may stand in the dictionary itself, and a dictionary may hold a value twice.
+    words = array.dictionary
+    is_text = _is_arrow_text(words.type)
+    by_value = factorize(np.array(words.to_pylist(), dtype=object)) if is_text else _from_arrow(name, words).as_factor()
     if order.startswith("levels") or (order == "ordering" and array.type.ordered):
         ordered = bool(array.type.ordered) and order != "levels"
-        return factor_from_codes(codes, Levels(np.array(categories, dtype=object)), ordered=ordered)
-    # Missing values may stand in the dictionary itself, and a dictionary may hold a value twice.
-    by_value = factorize(np.array(categories, dtype=object))
+        if by_value.n_levels == len(words):
+            return factor_from_codes(codes, by_value.levels.take(by_value.codes.astype(np.intp)), ordered=ordered)
     table = np.append(by_value.codes, np.int32(-1))
     return factor_from_codes(table[codes], by_value.levels)
 

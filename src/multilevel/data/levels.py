@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import numbers
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.numbers import format_number
+from multilevel.data.times import with_zone, write_durations, write_times
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SEPARATOR = ":"
 
@@ -24,12 +29,16 @@ class Levels:
     ----------
     values
         One value per level.
+    kind
+        What the column has that the values do not show: the type of its numbers (``"uint8"``, and ``"float64"`` where
+        its numbers are whole), or the time zone of its times.
     """
 
-    __slots__ = ("_names", "_values")
+    __slots__ = ("_kind", "_names", "_values")
 
-    def __init__(self, values: npt.NDArray[Any] | Sequence[Any]) -> None:
+    def __init__(self, values: npt.NDArray[Any] | Sequence[Any], kind: str | None = None) -> None:
         self._values = values
+        self._kind = kind
         self._names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
@@ -49,10 +58,10 @@ class Levels:
         return f"Levels({len(self)}: {shown}{', …' if len(self) > 3 else ''})"
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return (self._values,)
+        return (self._values, self._kind)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self._values = state[0]
+        self._values, self._kind = state
         self._names = None
 
     @property
@@ -61,16 +70,50 @@ class Levels:
         return self._values
 
     @property
+    def kind(self) -> str | None:
+        """The type of the numbers or the time zone of the times, where the values do not show it."""
+        return self._kind
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The levels as text."""
         if self._names is None:
             self._names = _render(self._values)
         return self._names
 
+    @property
+    def is_logical(self) -> bool:
+        """Whether the levels are FALSE and TRUE."""
+        return isinstance(self._values, np.ndarray) and self._values.dtype.kind == "b" and len(self._values) == 2
+
     def take(self, positions: npt.NDArray[np.intp]) -> Levels:
         """Return the levels at some positions."""
         values = self._values
-        return Levels(values[positions] if isinstance(values, np.ndarray) else [values[i] for i in positions.tolist()])
+        taken = values[positions] if isinstance(values, np.ndarray) else [values[i] for i in positions.tolist()]
+        return Levels(taken, self._kind)
+
+    def labels(self, name: str | None = None) -> pd.Index[Any]:
+        """Return the levels as an index of the type of their column, so that they can be mapped and merged with it."""
+        import pandas as pd
+
+        values = self.values
+        if not isinstance(values, np.ndarray) or values.dtype.kind == "U":
+            return pd.Index(self.names, name=name)
+        if values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] == "D":
+            # A date without a time is Python's: pandas would make it a time.
+            return pd.Index(values.astype(object), dtype=object, name=name)
+        if values.dtype.kind == "M" and self._kind is not None:
+            found: pd.Index[Any] = with_zone(values, self._kind).rename(name)
+            return found
+        return pd.Index(values if self._kind is None else values.astype(self._kind), name=name)
+
+    def known_texts(self) -> dict[str, int]:
+        """Return the place of each level by its name, and by its text as it would be written alone."""
+        known = {name: i for i, name in enumerate(self.names)}
+        values = self.values
+        if isinstance(values, np.ndarray) and values.dtype.kind in "Mm":
+            known = {level_text(value): i for i, value in enumerate(values)} | known
+        return known
 
 
 class CombinedLevels(Levels):
@@ -105,6 +148,16 @@ class CombinedLevels(Levels):
         self._parts, self._positions = state
 
     @property
+    def parts(self) -> tuple[Levels, ...]:
+        """The levels of each factor."""
+        return self._parts
+
+    @property
+    def positions(self) -> tuple[npt.NDArray[np.integer[Any]], ...]:
+        """For each factor, which of its levels each combination has."""
+        return self._positions
+
+    @property
     def values(self) -> Sequence[Any]:
         """The levels as text: a combination has no value of its own."""
         return self.names
@@ -131,23 +184,17 @@ def level_text(value: Any) -> str:
         return value
     if isinstance(value, bool | np.bool_):
         return "TRUE" if value else "FALSE"
+    if isinstance(value, dt.timedelta):
+        value = np.timedelta64(value)
+    if isinstance(value, np.datetime64 | np.timedelta64):  # the latter counts as a whole number
+        return _render(np.array([value]))[0]
     if isinstance(value, numbers.Integral):
         return str(int(value))
     if isinstance(value, numbers.Real):
         return format_number(float(value))
-    if isinstance(value, np.datetime64):
-        return _render(np.array([value]))[0]
+    if isinstance(value, dt.datetime):
+        return str(value.replace(tzinfo=None)).removesuffix(" 00:00:00")
     return str(value)
-
-
-def _render_times(values: npt.NDArray[np.datetime64]) -> tuple[str, ...]:
-    """Write dates without the time where no time matters, and times without fractions of seconds likewise."""
-    for unit in ("datetime64[D]", "datetime64[s]"):
-        coarse = values.astype(unit)
-        if bool(np.all(coarse == values)):
-            values = coarse
-            break
-    return tuple(text.replace("T", " ") for text in np.datetime_as_string(values).tolist())
 
 
 def _render(values: npt.NDArray[Any] | Sequence[Any]) -> tuple[str, ...]:
@@ -155,6 +202,8 @@ def _render(values: npt.NDArray[Any] | Sequence[Any]) -> tuple[str, ...]:
         if values.dtype.kind in "iu":
             return tuple(map(str, values.tolist()))
         if values.dtype.kind == "M":
-            return _render_times(values)
+            return write_times(values)
+        if values.dtype.kind == "m":
+            return write_durations(values)
         values = values.tolist()
     return tuple(map(level_text, values))

@@ -254,7 +254,7 @@ def _chosen(
     data: Frame, columns: str | Iterable[str] | None, without: Sequence[str], factors: str
 ) -> tuple[list[Column], list[str]]:
     """Return the columns that are described, and what is said of those that are not."""
-    names = [name for name in data.columns if name not in without] if columns is None else as_names(columns)
+    names = [name for name in data.columns if name not in without] if columns is None else as_names(columns, data)
     found = [data.column(name) for name in names]
     dates = [column.name for column in found if not isinstance(column.values, Factor) and not is_countable(column)]
     if columns is not None and dates:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.caller import warn_caller
 from multilevel.data.factors import Factor, combine
-from multilevel.data.frames import Column, Frame
-from multilevel.data.levels import level_text
+from multilevel.data.frames import Column, Frame, column_name
 from multilevel.errors import DataError, DataTypeError, MissingValuesWarning
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -32,7 +34,7 @@ class Groups:
         The grouping columns; empty when all rows are one group.
     factor : Factor
         For each row the number of its group; -1 where a grouping column has no value.
-    keys : tuple of ndarray
+    keys : tuple of pandas.Index
         For each grouping column, its value in each group.
     parts : tuple of Factor
         The grouping columns themselves, without levels that do not occur.
@@ -40,7 +42,7 @@ class Groups:
 
     names: tuple[str, ...]
     factor: Factor
-    keys: tuple[npt.NDArray[Any], ...]
+    keys: tuple[pd.Index[Any], ...]
     parts: tuple[Factor, ...]
 
     @property
@@ -65,7 +67,9 @@ class Groups:
 
     def texts(self) -> list[tuple[str, ...]]:
         """Return each group's values as text."""
-        return list(zip(*([level_text(value) for value in key] for key in self.keys), strict=True))
+        first = first_rows(self.codes, self.n_groups)
+        columns = ([part.levels.names[code] for code in part.codes[first].tolist()] for part in self.parts)
+        return list(zip(*columns, strict=True))
 
     def unseen(self) -> str:
         """Say which combinations of the grouping columns do not occur; empty when all do."""
@@ -84,15 +88,18 @@ class Groups:
         return f"{said}: {', '.join(':'.join(texts) for texts in every if texts not in seen)}."
 
 
-def as_names(columns: str | Iterable[str]) -> list[str]:
-    """Return one name or several as a list, each once."""
-    if isinstance(columns, str):
-        return [columns]
-    names = list(columns)
-    for name in names:
-        if not isinstance(name, str):
-            raise DataTypeError(f"Columns are given by their names, not by {name!r}.")
-    return list(dict.fromkeys(names))
+def as_names(columns: Any, frame: Frame | None = None) -> list[str]:
+    """Return one name or several as a list, each once; a number names the column of a frame whose name it is."""
+    names = list(columns) if isinstance(columns, Iterable) and not isinstance(columns, str) else [columns]
+    return list(dict.fromkeys(_as_name(name, frame) for name in names))
+
+
+def _as_name(name: Any, frame: Frame | None) -> str:
+    if isinstance(name, str):
+        return name
+    if frame is not None and isinstance(name, int | float | np.number) and column_name(name) in frame:
+        return column_name(name)
+    raise DataTypeError(f"Columns are given by their names, not by {name!r}.")
 
 
 def groups_of(frame: Frame, by: str | Iterable[str]) -> Groups:
@@ -105,7 +112,7 @@ def groups_of(frame: Frame, by: str | Iterable[str]) -> Groups:
     DataError
         If no column is named or no row has a group.
     """
-    names = as_names(by)
+    names = as_names(by, frame)
     if not names:
         raise DataError("by must name at least one column.")
     parts = [frame.column(name).as_factor().drop_unused() for name in names]
@@ -115,7 +122,7 @@ def groups_of(frame: Frame, by: str | Iterable[str]) -> Groups:
     if factor.n_levels == 0:
         raise DataError(f"No row has a group: {' and '.join(map(repr, names))} holds no value.")
     first = first_rows(factor.codes, factor.n_levels)
-    keys = tuple(_values(part)[part.codes[first]] for part in parts)
+    keys = tuple(part.levels.labels().take(part.codes[first]) for part in parts)
     return Groups(tuple(names), factor, keys, tuple(parts))
 
 
@@ -126,15 +133,6 @@ def first_rows(codes: npt.NDArray[np.int32], n_groups: int, present: npt.NDArray
     first = np.full(n_groups, -1, dtype=np.int64)
     first[codes[::-1][kept]] = rows[kept]  # of several assignments to one place the last holds
     return first
-
-
-def _values(factor: Factor) -> npt.NDArray[Any]:
-    values = factor.levels.values
-    if isinstance(values, np.ndarray):
-        return values
-    array = np.empty(len(values), dtype=object)
-    array[:] = list(values)
-    return array
 
 
 def say_missing_groups(groups: Groups, consequence: str = "were left out") -> None:
@@ -151,8 +149,8 @@ def say_missing_groups(groups: Groups, consequence: str = "were left out") -> No
 
 
 def is_countable(column: Column) -> bool:
-    """Tell whether a column holds numbers or truth values, which count as 0 and 1."""
-    return isinstance(column.values, np.ndarray) and column.values.dtype.kind in "biuf"
+    """Tell whether a column holds numbers, durations, which count seconds, or truth values, which count as 0 and 1."""
+    return isinstance(column.values, np.ndarray) and column.values.dtype.kind in "biufm"
 
 
 def numbers_of(column: Column) -> FloatArray:
@@ -200,7 +198,7 @@ def numeric_columns(
         If there is no column.
     """
     if columns is not None:
-        names = as_names(columns)
+        names = as_names(columns, frame)
         if not names:
             raise DataError("columns must name at least one column.")
         return {name: numbers_of(frame.column(name)) for name in names}

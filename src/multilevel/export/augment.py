@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.data.frames import Frame
+from multilevel.data.frames import Frame, column_name
 from multilevel.errors import ControlError, DataError
 from multilevel.formula.labels import distinct
 from multilevel.formula.syntax import names_in
@@ -77,7 +77,8 @@ def augment(
         raise DataError("The fit holds no data frame; give data=, or newdata=.")
     frame = as_pandas(given)
     if data is None:
-        frame = frame[[name for name in _variables(fit) if name in frame]]
+        own = {column_name(name): name for name in frame.columns}
+        frame = frame[[own[name] for name in _variables(fit) if name in own]]
     columns = pd.DataFrame(_diagnostics(fit))
     if len(frame) == design.n_rows:
         if design.kept is not None:
@@ -156,7 +157,7 @@ def _of_new_data(fit: LinearMixedModel, newdata: Any, allow_new_levels: bool) ->
         ".fixed": fit.predict(newdata, re_formula=False).to_numpy(),
     }
     encoder = fit._design.encoder
-    if encoder is not None and all(name in frame for name in names_in(encoder.response)):
+    if encoder is not None and all(name in Frame(newdata) for name in names_in(encoder.response)):
         found[".resid"] = encoder.response_values(Frame(newdata)) - found[".fitted"]
     return _beside(frame, pd.DataFrame(found))
 

@@ -6,7 +6,7 @@ Each is an alias: the fit's own name for it stands in its docstring.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -181,7 +181,7 @@ class StatsmodelsNames:
         return pd.DataFrame(block_diag(*(part.covariance for part in parts)), index=names, columns=names)
 
     @property
-    def random_effects(self) -> dict[str, pd.Series[float]]:
+    def random_effects(self) -> dict[Any, pd.Series[float]]:
         """Conditional modes by level of the one grouping factor, for models with more see ``ranef()``.
 
         Raises
@@ -191,10 +191,10 @@ class StatsmodelsNames:
         """
         fit = _own(self)
         frame = fit.ranef()[_one_factor(fit, "random_effects", "ranef()")]
-        return {str(level): row for level, row in frame.iterrows()}
+        return dict(frame.iterrows())
 
     @property
-    def random_effects_cov(self) -> dict[str, pd.DataFrame]:
+    def random_effects_cov(self) -> dict[Any, pd.DataFrame]:
         """Their conditional covariance matrices by level: ``ranef(cond_var=True).conditional_variances(group)``.
 
         Raises
@@ -209,7 +209,7 @@ class StatsmodelsNames:
         frame = effects[_one_factor(fit, "random_effects_cov", "ranef(cond_var=True)")]
         blocks = effects.conditional_variances(str(frame.index.name))
         return {
-            str(level): pd.DataFrame(block, index=frame.columns, columns=frame.columns)
+            level: pd.DataFrame(block, index=frame.columns, columns=frame.columns)
             for level, block in zip(frame.index, blocks, strict=True)
         }
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from multilevel.data.frames import column_from_values
 from multilevel.data.levels import CombinedLevels, Levels
+from multilevel.data.times import zone_name
 from multilevel.export.archive import ArchiveReader, ArchiveWriter
 from multilevel.formula.coding import CodedColumn
 from multilevel.formula.deparse import deparse
@@ -18,6 +20,9 @@ from multilevel.formula.syntax import R_CONSTANTS, Constant, Node, parse_express
 
 MAX_DEGREE = 100
 """The highest degree of a spline; those of higher ones are not told apart in double precision."""
+
+_NUMBERS = frozenset({*(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), "float64"})
+"""The types that a column of numbers can have."""
 
 # ---- levels ------------------------------------------------------------------------------------------------------------
 
@@ -32,16 +37,37 @@ def store_levels(levels: Levels, name: str, writer: ArchiveWriter) -> dict[str, 
         return {"kind": "combined", "parts": parts, "positions": positions}
     values = levels.values
     if isinstance(values, np.ndarray):
-        if values.dtype.kind == "M":
-            return {"kind": "dates", "type": str(values.dtype), "values": writer.array(name, values.astype(np.int64))}
-        if values.dtype.kind == "i" or (values.dtype.kind == "u" and values.dtype.itemsize < 8):
-            return {"kind": "integers", "values": writer.array(name, values.astype(np.int64))}
+        column: dict[str, Any] = {} if levels.kind is None else {"column": levels.kind}
+        if values.dtype.kind in "Mm":
+            kind = "dates" if values.dtype.kind == "M" else "durations"
+            whole = writer.array(name, values.astype(np.int64))
+            return {"kind": kind, "type": str(values.dtype), "values": whole, **column}
+        if values.dtype.kind == "i" or (values.dtype.kind == "u" and values.max(initial=0) <= np.iinfo(np.int64).max):
+            return {"kind": "integers", "values": writer.array(name, values.astype(np.int64)), **column}
         if values.dtype.kind == "f":
-            return {"kind": "floats", "values": writer.array(name, values.astype(np.float64))}
+            return {"kind": "floats", "values": writer.array(name, values.astype(np.float64)), **column}
         if values.dtype.kind == "b":
             return {"kind": "truth", "values": values.tolist()}
+        if values.dtype.kind == "O" and (found := _store_spans(levels, name, writer)) is not None:
+            return found
     # Others are known by their text, which is how new data are matched with them.
     return {"kind": "text", "values": list(levels.names)}
+
+
+def _store_spans(levels: Levels, name: str, writer: ArchiveWriter) -> dict[str, Any] | None:
+    """Return periods or intervals as JSON; None where the levels are neither."""
+    import pandas as pd
+
+    index = levels.labels()
+    if isinstance(index, pd.PeriodIndex):
+        return {"kind": "periods", "frequency": index.freqstr, "values": writer.array(name, np.asarray(index.asi8))}
+    if isinstance(index, pd.IntervalIndex):
+        ends = {side: column_from_values(side, getattr(index, side)) for side in ("left", "right")}
+        sides = {side: Levels(end.values, end.zone) for side, end in ends.items() if isinstance(end.values, np.ndarray)}
+        if len(sides) == 2:
+            stored = {side: store_levels(own, f"{name}_{side}", writer) for side, own in sides.items()}
+            return {"kind": "intervals", "closed": index.closed, **stored}
+    return None
 
 
 def restore_levels(stored: Any, reader: ArchiveReader) -> Levels:
@@ -55,17 +81,32 @@ def restore_levels(stored: Any, reader: ArchiveReader) -> Levels:
         for part, own in zip(parts, positions, strict=True):
             require(own.size == 0 or (own.min() >= 0 and own.max() < len(part)), "combined levels are out of range")
         return CombinedLevels(parts, positions)
-    if kind == "dates":
-        require(str(stored["type"]).startswith("datetime64["), "dates have an unknown type")
-        return Levels(reader.array(stored["values"], "i", 1).astype(stored["type"]))
-    if kind == "integers":
-        return Levels(reader.array(stored["values"], "i", 1))
-    if kind == "floats":
-        return Levels(reader.array(stored["values"], "f", 1))
+    column = stored.get("column")
+    if kind in ("dates", "durations"):
+        known = "datetime64[" if kind == "dates" else "timedelta64["
+        require(str(stored["type"]).startswith(known), f"{kind} have an unknown type")
+        require(column is None or zone_name(column) == column, "times have an unknown zone")
+        return Levels(reader.array(stored["values"], "i", 1).astype(stored["type"]), column)
+    if kind in ("integers", "floats"):
+        require(column is None or column in _NUMBERS, "numbers have an unknown type")
+        return Levels(reader.array(stored["values"], "i" if kind == "integers" else "f", 1), column)
+    if kind in ("periods", "intervals"):
+        return _restore_spans(stored, reader)
     if kind == "truth":
         return Levels(np.array([bool(value) for value in stored["values"]]))
     require(kind == "text", "levels are of an unknown kind")
     return Levels(np.array(texts(stored["values"]), dtype=object))
+
+
+def _restore_spans(stored: Any, reader: ArchiveReader) -> Levels:
+    import pandas as pd
+
+    if stored["kind"] == "periods":
+        found: Any = pd.PeriodIndex.from_ordinals(reader.array(stored["values"], "i", 1), freq=str(stored["frequency"]))
+    else:
+        left, right = (restore_levels(stored[side], reader).labels() for side in ("left", "right"))
+        found = pd.IntervalIndex.from_arrays(left, right, closed=stored["closed"])
+    return Levels(np.asarray(found, dtype=object))
 
 
 # ---- what transformations learned ----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from multilevel.errors import ControlError
 from multilevel.inference.coefficients import coefficient_table
 from multilevel.inference.intervals import check_level, confint, wald_interval
 from multilevel.model.coefficient_errors import coefficient_errors
+from multilevel.model.random_effects import label_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,10 +65,11 @@ def tidy(
     Returns
     -------
     pandas.DataFrame
-        ``effect``, ``group`` (None for fixed effects), ``level`` (with ``"ran_vals"`` or ``"ran_coefs"`` only), ``term``,
-        ``estimate``, ``std_error``, ``statistic``, ``df``, ``p_value`` and, with `conf_int`, ``conf_low`` and ``conf_high``; NaN
-        where a column has no meaning. The columns and the names of the terms (``sd__(Intercept)``, ``cor__(Intercept).Days``,
-        ``sd__Observation``) are those of R's ``broom.mixed::tidy``, with underscores for the dots in ``std.error`` and the like.
+        ``effect``, ``group`` (None for fixed effects), ``level`` (with ``"ran_vals"`` or ``"ran_coefs"`` only, of the type of the
+        grouping column), ``term``, ``estimate``, ``std_error``, ``statistic``, ``df``, ``p_value`` and, with `conf_int`,
+        ``conf_low`` and ``conf_high``; NaN where a column has no meaning. The columns and the names of the terms
+        (``sd__(Intercept)``, ``cor__(Intercept).Days``, ``sd__Observation``) are those of R's ``broom.mixed::tidy``, with
+        underscores for the dots in ``std.error`` and the like.
 
     Raises
     ------
@@ -119,7 +121,9 @@ def tidy(
                 _add_normal_interval(part, level)
     if not {"ran_vals", "ran_coefs"} & set(wanted):
         columns.remove("level")
-    data = {name: [value for part in parts for value in _values(part, name)] for name in columns}
+    data: dict[str, Any] = {name: [value for part in parts for value in _values(part, name)] for name in columns}
+    if "level" in data:
+        data["level"] = label_column(data["level"])
     return pd.DataFrame(data)
 
 

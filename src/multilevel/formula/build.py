@@ -31,7 +31,7 @@ from multilevel.formula.relationship import Relationship, related_factor, relati
 from multilevel.formula.residual import residual_design
 from multilevel.formula.structured import ORDERED
 from multilevel.formula.syntax import Name, Node
-from multilevel.formula.variables import ModelVariables, check_values, drop_missing, evaluate_variables
+from multilevel.formula.variables import ModelVariables, check_values, drop_missing, evaluate_variables, hint_at_text
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -97,6 +97,7 @@ def build_design(
     found = evaluate_variables(formula, frame, weights, offset, residual)
     kept = drop_missing(found, na_action)
     check_values(found)
+    hint_at_text(found)
     return _assemble(formula, frame, found, kept, dict(contrasts or {}), na_action, relationships(relationship))
 
 

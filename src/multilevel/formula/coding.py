@@ -186,8 +186,8 @@ def match_levels(text: str, factor: Factor, levels: Levels) -> Factor:
     codes = codes_for(factor, levels)
     unknown = (codes < 0) & (factor.codes >= 0)
     if unknown.any():
-        known = set(levels.names)
-        new = [name for name in factor.drop_unused().levels.names if name not in known]
+        names = factor.levels.names
+        new = [names[code] for code in np.unique(factor.codes[unknown])]
         raise DataError(
             f"The new data have {'a level' if len(new) == 1 else 'levels'} of {text!r} that the fitted model does not "
             f"know: {', '.join(map(repr, new[:8]))}{', …' if len(new) > 8 else ''}."

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.data.factors import Codes, Factor, codes_for, combine
+from multilevel.data.factors import Codes, Factor, combined_codes_for
 from multilevel.data.frames import Frame
 from multilevel.data.levels import Levels
-from multilevel.errors import DataError
+from multilevel.data.times import NUMBER, describe_scale
+from multilevel.errors import DataError, DataTypeError
 from multilevel.formula.coding import CodedColumn, as_pieces_used, fill_column, match_levels
-from multilevel.formula.deparse import deparse
+from multilevel.formula.deparse import deparse, quote_name
 from multilevel.formula.evaluate import Evaluator
-from multilevel.formula.syntax import Node
+from multilevel.formula.syntax import Name, Node
 from multilevel.formula.values import Matrix, Variable, as_numbers
 
 FloatArray = npt.NDArray[np.float64]
@@ -120,6 +121,22 @@ class DesignEncoder:
             terms[position] = (self._fill(evaluator, term.columns, variables), codes[term.group])
         return x, terms, offset
 
+    def refuse_numbers_for_times(self, frame: Frame) -> None:
+        """Refuse new data that give numbers for dates, times or durations: nothing says what they count.
+
+        Raises
+        ------
+        DataTypeError
+            A column that the fit read as times holds numbers.
+        """
+        for name in frame.columns:
+            scale = self.state.get(quote_name(name))
+            if isinstance(scale, str) and describe_scale(scale) != "numbers" and frame.column(name).is_numeric:
+                raise DataTypeError(
+                    f"{name!r} holds numbers in the new data and {describe_scale(scale)} in the fitted data; give it as"
+                    f" {describe_scale(scale)}."
+                )
+
     def offset(self, data: Any) -> FloatArray | None:
         """Return the sum of the formula's offsets for new data, or None where it has none."""
         return self._offset(self._evaluator(data))
@@ -152,7 +169,10 @@ class DesignEncoder:
         levels = self.levels.get(text)
         if levels is None:
             if isinstance(value, Factor):
-                raise DataError(f"{text!r} holds text or categories in the new data, and numbers in the fitted data.")
+                fitted = (
+                    describe_scale(self.state.get(text, NUMBER)) if isinstance(self.nodes[text], Name) else "numbers"
+                )
+                raise DataError(f"{text!r} holds text or categories in the new data, and {fitted} in the fitted data.")
             infinite = np.isinf(value.values if isinstance(value, Matrix) else value)
             if infinite.any():
                 count = (
@@ -169,7 +189,7 @@ class DesignEncoder:
         return match_levels(text, factor, levels)
 
     def _codes(self, evaluator: Evaluator, group: GroupEncoder) -> Codes:
-        return codes_for(combine([evaluator.factor(member) for member in group.members]), group.levels)
+        return combined_codes_for([evaluator.factor(member) for member in group.members], group.levels)
 
     def _offset(self, evaluator: Evaluator) -> FloatArray | None:
         return sum_offsets(evaluator, self.offsets)

@@ -12,9 +12,10 @@ import numpy.typing as npt
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Column, Frame
 from multilevel.data.levels import level_text
+from multilevel.data.times import NUMBER, count, describe_scale, split_scale
 from multilevel.errors import FormulaError, MultilevelError
 from multilevel.formula.arguments import SIGNATURES, match_arguments, refuse_named
-from multilevel.formula.deparse import deparse
+from multilevel.formula.deparse import deparse, quote_name
 from multilevel.formula.functions import FUNCTIONS, NAMES_IN_DOTS, Arguments, same_kind, spaced
 from multilevel.formula.syntax import (
     R_CONSTANTS,
@@ -55,6 +56,9 @@ _COMPARISON: dict[str, Callable[[Any, Any], Any]] = {
     "==": np.equal, "!=": np.not_equal, "<": np.less, ">": np.greater, "<=": np.less_equal, ">=": np.greater_equal,
 }  # fmt: skip
 
+MAKES_FACTORS = frozenset({"factor", "as.factor", "ordered", "as.ordered", "relevel"})
+"""Functions whose first argument is taken for its levels."""
+
 KNOWN_FUNCTIONS = tuple(sorted(SIGNATURES))
 
 
@@ -77,8 +81,9 @@ class Evaluator:
     frame
         The data.
     state
-        What the transformations learned when the design was first made, by the text of their call. None when this is
-        the first time: they learn from this frame, and `state` holds the result.
+        What the transformations learned when the design was first made, by the text of their call, and what the numbers of
+        each column count, by its name. None when this is the first time: they learn from this frame, and `state` holds the
+        result.
     """
 
     def __init__(self, frame: Frame, state: dict[str, Any] | None = None) -> None:
@@ -92,7 +97,14 @@ class Evaluator:
         """Return a column of the frame, fetched once."""
         found = self._columns.get(name)
         if found is None:
-            found = self._columns[name] = self.frame.column(name)
+            found = self.frame.column(name)
+            key = quote_name(name)
+            if self.training:
+                if found.scale is not None:
+                    self.state[key] = found.scale
+            elif key in self.state:
+                found = found.counted_as(self.state[key])
+            self._columns[name] = found
         return found
 
     def has_column(self, name: str) -> bool:
@@ -164,6 +176,8 @@ class Evaluator:
 
     def _binary(self, node: Binary, left: Value, right: Value) -> Value:
         op, where = node.op, _Where(node)
+        if op in _COMPARISON or op == "%in%":
+            left, right = self._beside(node.right, left), self._beside(node.left, right)
         if op == ":":
             return _range(left, right, where)
         if op == "%in%":
@@ -181,6 +195,23 @@ class Evaluator:
         with np.errstate(all="ignore"):
             result = _ARITHMETIC[op](a, b)
         return same_kind(result, left, right)
+
+    def _beside(self, node: Node, value: Value) -> Value:
+        """Return a constant that stands beside a column of dates or times: its text as what the column counts."""
+        if isinstance(value, list):
+            return [self._beside(node, item) for item in value]
+        if not isinstance(value, str) or not isinstance(node, Name):
+            return value
+        column = self.column(node.id)
+        if isinstance(column.values, Factor) or column.values.dtype.kind != "M":
+            return value
+        try:
+            moment = np.array([value.strip().replace(" ", "T", 1)], dtype="datetime64[us]")
+        except ValueError:
+            raise FormulaError(
+                f"{node.id!r} holds {describe_scale(column.scale or NUMBER)}, and {value!r} is none; write it as '2021-03-31'."
+            ) from None
+        return float(count(moment, column.unit or split_scale(column.scale or NUMBER)[0])[0])
 
     def _compare(self, op: str, left: Value, right: Value, where: _Where) -> Value:
         compare = _COMPARISON[op]
@@ -229,6 +260,9 @@ class Evaluator:
         if node.function not in NAMES_IN_DOTS and node.function != "poly":
             refuse_named(node, signature, matched.dots)
         named = {name: self.value(argument) for name, argument in matched.named.items()}
+        if node.function in MAKES_FACTORS and isinstance(matched.named.get("x"), Name):
+            # The levels of a column are its own values: dates, not the numbers that they count.
+            named["x"] = self.factor(matched.named["x"])
         dots = tuple(self.value(argument) for _, argument in matched.dots)
         for name, value in named.items():
             if is_column(value) and name not in _COLUMNS:
@@ -311,8 +345,10 @@ def _member(left: Value, right: Value, where: _Where) -> Value:
     texts = any(isinstance(option, str) for option in options)
     if isinstance(left, Factor) or texts:
         factor = as_factor(left, where)
+        places = factor.levels.known_texts()
         names = {level_text(option) for option in options if option is not None}
-        chosen = np.array([name in names for name in factor.levels.names] + [False])
+        chosen = np.zeros(len(factor.levels) + 1, dtype=np.bool_)
+        chosen[[places[name] for name in names if name in places]] = True
         return Logical(chosen[factor.codes].astype(np.float64))
     known = np.asarray([option for option in options if option is not None], dtype=np.float64)
     return _logical(np.isin(as_numbers(left, where), known).astype(np.float64), left)

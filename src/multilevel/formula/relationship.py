@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.data.levels import level_text
+from multilevel.data.factors import positions
+from multilevel.data.frames import column_from_values
+from multilevel.data.levels import Levels
 from multilevel.errors import DataError, DataTypeError
 from multilevel.formula.design import GroupingFactor, LevelRelation
 
@@ -76,7 +78,7 @@ def relationship(matrix: Any, labels: Sequence[Any] | None = None, *, inverse: b
             )
         names = own
     else:
-        names = tuple(level_text(label) for label in labels)
+        names = _texts(labels)
     m = len(names)
     if found.shape != (m, m):
         raise DataError(
@@ -103,7 +105,7 @@ def _matrix(matrix: Any) -> tuple[FloatArray, tuple[str, ...] | None]:
     if hasattr(matrix, "toarray"):
         return np.asarray(matrix.toarray(), dtype=np.float64), None
     if hasattr(matrix, "index") and hasattr(matrix, "columns") and hasattr(matrix, "to_numpy"):
-        rows, columns = (tuple(level_text(label) for label in labels) for labels in (matrix.index, matrix.columns))
+        rows, columns = _texts(matrix.index), _texts(matrix.columns)
         if rows != columns:
             raise DataError(
                 "The relationship matrix must have the same labels in its rows and columns, in the same order."
@@ -114,6 +116,16 @@ def _matrix(matrix: Any) -> tuple[FloatArray, tuple[str, ...] | None]:
     except (TypeError, ValueError) as error:
         raise DataTypeError(f"A relationship matrix must hold numbers, not {type(matrix).__name__}.") from error
     return found, None
+
+
+def _texts(labels: Any) -> tuple[str, ...]:
+    """Write labels as the levels of a column of such values are written."""
+    column = column_from_values("labels", labels if hasattr(labels, "__len__") else list(labels))
+    factor = column.as_factor()
+    if factor.has_missing:
+        raise DataError("A label of the relationship matrix is missing; give every row its level.")
+    names = factor.levels.names
+    return tuple(names[code] for code in factor.codes.tolist())
 
 
 def _cholesky(matrix: FloatArray) -> FloatArray:
@@ -154,15 +166,14 @@ def related_factor(factor: GroupingFactor, known: Relationship) -> GroupingFacto
     DataError
         A level of the factor has no row in the matrix.
     """
-    place = {label: at for at, label in enumerate(known.labels)}
-    absent = [level for level in factor.levels if level not in place]
+    at = positions(factor.level_set, Levels(known.labels))
+    absent = [level for level, place in zip(factor.levels, at, strict=True) if place < 0]
     if absent:
         some = ", ".join(repr(level) for level in absent[:3]) + (", …" if len(absent) > 3 else "")
         raise DataError(
             f"The relationship matrix of {factor.name!r} has no row for {len(absent)} of the {factor.n_levels} levels in the data"
             f" ({some}); give a matrix with all of them."
         )
-    at = np.array([place[level] for level in factor.levels])
     lower = _cholesky(known.matrix[np.ix_(at, at)])
     lower.flags.writeable = False
     others = np.setdiff1d(np.arange(len(known.labels)), at)

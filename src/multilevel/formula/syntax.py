@@ -234,7 +234,7 @@ class _Parser:
         if token.kind == "string":
             return Constant(_unescaped(token.text[1:-1]))
         if token.kind == "quoted":
-            return Name(_unescaped(token.text))
+            return Name(re.sub(r"\\([`\\])", r"\1", token.text))
         if token.kind == "name":
             if self.at("::") or self.at(":::"):
                 return self.from_package(token)

@@ -302,14 +302,16 @@ def _apply_factor(arguments: Arguments, state: list[str] | None, *, ordered: boo
     keep_order = ordered or arguments.flag("ordered", factor.ordered)
     if levels is None and state is None:
         factor = _without(factor.drop_unused(), arguments).drop_unused()
-        chosen = Levels(list(factor.levels.names))
+        chosen = factor.levels
         codes = factor.codes
     else:
-        names = state or [level_text(level) for level in constants(levels, f"levels of {where}")]
+        given = state or constants(levels, f"levels of {where}")
+        names = [level_text(level) for level in given]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise FormulaError(f"levels of {where} has {twice!r} more than once.")
-        chosen = Levels(names)
+        numeric = all(isinstance(level, float) for level in given)
+        chosen = Levels(np.array(given, dtype=np.float64) if numeric else names)
         codes = codes_for(_without(factor, arguments), chosen)
     if labels is None:
         return factor_from_codes(codes, chosen, ordered=keep_order)

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.caller import warn_caller
+from multilevel.data.columns import number_in
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Frame, column_from_values, unknown_column
 from multilevel.data.missing import all_finite, kept_rows, missing_rows, report_missing
-from multilevel.errors import DataError, DataTypeError, UnknownColumnError
+from multilevel.errors import DataError, DataTypeError, MultilevelWarning, UnknownColumnError
 from multilevel.formula.deparse import deparse
 from multilevel.formula.encoder import sum_offsets
 from multilevel.formula.evaluate import Evaluator
@@ -23,6 +25,11 @@ from multilevel.formula.syntax import Name, Node, names_in
 from multilevel.formula.values import Matrix, Variable
 
 BoolArray = npt.NDArray[np.bool_]
+
+MANY_LEVELS = 11
+"""A column of text that holds numbers only, with so many different ones, was hardly meant as a factor."""
+_MISSING_MARKS = frozenset({"", ".", "-", "?", "na", "n/a", "nan", "null", "none", "missing"})
+"""Text that stands for a missing value."""
 
 
 @dataclass(slots=True)
@@ -248,6 +255,41 @@ def check_values(found: ModelVariables) -> None:
             f"The weights {found.weights_name!r} must be positive; of {len(found.weights)}, {' and '.join(counts)}. "
             "Leave rows of weight zero out of the data."
         )
+
+
+def hint_at_text(found: ModelVariables) -> None:
+    """Warn of a factor with many levels that was hardly meant as one: a column of numbers that are text, or of periods.
+
+    Grouping factors and columns of categories are meant as they are.
+    """
+    grouping = {deparse(node) for members in found.group_members.values() for node in members}
+    for text, node in found.nodes.items():
+        value = found.variables[text]
+        if (
+            not isinstance(node, Name)
+            or not isinstance(value, Factor)
+            or text in grouping
+            or value.n_levels < MANY_LEVELS
+        ):
+            continue
+        if not found.evaluator.column(node.id).is_plain:
+            continue
+        names, remedy = value.levels.names, "or categories if the levels are meant"
+        if not isinstance(value.levels.values[0], str):
+            warn_caller(
+                f"{text!r} holds periods and counts as a factor with {len(names)} levels: make them dates for one slope"
+                f" (.dt.to_timestamp()), {remedy}.",
+                MultilevelWarning,
+            )
+            continue
+        marks = [name for name in names if name.strip().lower() in _MISSING_MARKS]
+        if all(name in marks or number_in(name) is not None for name in names):
+            besides = f" but {', '.join(map(repr, marks))}" if marks else ""
+            warn_caller(
+                f"{text!r} is text and counts as a factor with {len(names)} levels, though all{besides} are numbers: make the"
+                f" column numeric for one slope (pandas.to_numeric), {remedy}.",
+                MultilevelWarning,
+            )
 
 
 def _refuse_infinite_values(found: ModelVariables) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.data.factors import Factor, factorize
-from multilevel.data.frames import Column, Frame, unknown_column
+from multilevel.data.columns import Column
+from multilevel.data.factors import Factor, codes_for
+from multilevel.data.frames import Frame, column_from_values, unknown_column
 from multilevel.data.levels import level_text
+from multilevel.data.times import NUMBER, describe_scale
 from multilevel.errors import ControlError, DataError, DataTypeError, UnknownColumnError
 from multilevel.formula.coding import Coding, fill_column
-from multilevel.formula.deparse import deparse
+from multilevel.formula.deparse import deparse, quote_name
 from multilevel.formula.encoder import DesignEncoder
 from multilevel.formula.syntax import Call, Name, Node, names_in
 from multilevel.formula.values import Variable
@@ -202,13 +204,16 @@ def data_used(fit: LinearMixedModel, names: Sequence[str]) -> dict[str, Column]:
     found = {}
     for name in names:
         column = frame.column(name)
+        scale = None if fit._design.encoder is None else fit._design.encoder.state.get(quote_name(name))
+        if scale is not None:
+            column = column.counted_as(scale)
         values, missing = column.values, column.missing
         if kept is not None:
             values = values.keep_rows(kept) if isinstance(values, Factor) else values[kept]
             missing = None if missing is None else missing[kept]
         if isinstance(values, Factor):
             values = values.drop_unused()
-        found[name] = Column(name, values, None if missing is None or not missing.any() else missing)
+        found[name] = replace(column, values=values, missing=None if missing is None or not missing.any() else missing)
     return found
 
 
@@ -295,28 +300,42 @@ def _variable(column: Column, made_factor: bool, chosen: Any, *, at_mean: bool) 
         numbers = column.as_numbers().astype(np.float64)
         few = not at_mean and len(np.unique(numbers[: 4 * FEW_VALUES])) <= FEW_VALUES
         if not few or len(np.unique(numbers)) > FEW_VALUES:
-            try:
-                given = None if listed is None else tuple(float(value) for value in listed)
-            except (TypeError, ValueError):
-                raise DataTypeError(f"at gives {column.name!r}, which is numeric, the values {listed!r}.") from None
+            given = None if listed is None else _numbers_at(column, listed)
             return GridVariable(column.name, given or (float(np.mean(numbers)),), None)
-        if listed is not None and not set(map(level_text, listed)) <= set(map(level_text, np.unique(numbers))):
+        if listed is not None and not set(_numbers_at(column, listed)) <= set(np.unique(numbers).tolist()):
             # Numbers that do not occur: no factor, then.
-            return GridVariable(column.name, tuple(float(value) for value in listed), None)
-    factor = (values if isinstance(values, Factor) else factorize(values, column.missing)).drop_unused()
+            return GridVariable(column.name, _numbers_at(column, listed), None)
+    factor = column.as_factor().drop_unused()
     levels = factor.levels
-    own: Any = levels.names if isinstance(values, Factor) else np.asarray(levels.values).tolist()
+    timed = not isinstance(values, Factor) and values.dtype.kind in "Mm"
+    own: Any = (
+        levels.names
+        if isinstance(values, Factor)
+        else (levels.labels() if timed else np.asarray(levels.values)).tolist()
+    )
     if listed is None:
         return GridVariable(column.name, tuple(own), factor.codes.astype(np.int64))
+    asked = column_from_values(column.name, listed).as_factor()
+    places = codes_for(asked, levels)
+    if (places < 0).any():
+        lacking = level_text(listed[int(np.flatnonzero(places < 0)[0])])
+        shown = ", ".join(map(repr, levels.names[:8])) + (", …" if len(levels) > 8 else "")
+        raise DataError(f"at: {column.name!r} has no level {lacking!r}; its levels are {shown}.")
     table = np.full(len(levels) + 1, -1)
-    texts = list(levels.names)
-    for place, value in enumerate(listed):
-        if level_text(value) not in texts:
-            shown = ", ".join(map(repr, texts[:8])) + (", …" if len(texts) > 8 else "")
-            raise DataError(f"at: {column.name!r} has no level {level_text(value)!r}; its levels are {shown}.")
-        table[texts.index(level_text(value))] = place
-    picked = tuple(own[texts.index(level_text(value))] for value in listed)
-    return GridVariable(column.name, picked, table[factor.codes])
+    table[places] = np.arange(len(places))
+    return GridVariable(column.name, tuple(own[place] for place in places.tolist()), table[factor.codes])
+
+
+def _numbers_at(column: Column, listed: list[Any]) -> tuple[float, ...]:
+    """Return the values of a covariate as numbers; those of dates and times may be dates and times."""
+    given = column_from_values(column.name, listed)
+    if isinstance(given.values, Factor):
+        scale = column.scale
+        what = "numeric" if scale is None or scale == NUMBER else f"of {describe_scale(scale)}"
+        raise DataTypeError(f"at gives {column.name!r}, which is {what}, the values {listed!r}.")
+    if column.scale is not None:
+        given = given.counted_as(column.scale)
+    return tuple(given.as_numbers().astype(np.float64).tolist())
 
 
 def _as_list(values: Any) -> list[Any]:

@@ -94,7 +94,7 @@ def demean(
     data = Frame(frame)
     factors = grouping_factors(data, by)
     nested = is_nested(data, by)
-    if nested and len(as_names(by)) > 1:
+    if nested and len(as_names(by, data)) > 1:
         raise ControlError(f"by must be nested factors or crossed ones, not both: {by!r}. Call demean once for each.")
     variables = _variables(data, columns)
     _say_missing(variables, factors)
@@ -279,7 +279,7 @@ def _means(values: FloatArray, groups: Groups) -> FloatArray:
 def _variables(data: Frame, columns: str | Iterable[str]) -> dict[str, FloatArray]:
     """Return the variables as numbers, text and categories as one indicator for each level."""
     found = {}
-    for name in as_names(columns):
+    for name in as_names(columns, data):
         column = data.column(name)
         if isinstance(column.values, Factor):
             factor = column.values.drop_unused()

@@ -11,7 +11,7 @@ from multilevel.errors import DataError
 
 def is_nested(frame: Frame, by: str | Iterable[str]) -> bool:
     """Tell whether a slash says that factors are nested; one that belongs to a column's own name does not."""
-    return any("/" in name and name not in frame for name in as_names(by))
+    return any("/" in name and name not in frame for name in as_names(by, frame))
 
 
 def grouping_factors(frame: Frame, by: str | Iterable[str]) -> list[Groups]:
@@ -37,7 +37,7 @@ def grouping_factors(frame: Frame, by: str | Iterable[str]) -> list[Groups]:
         If no column is named.
     """
     found: dict[tuple[str, ...], None] = {}
-    for name in as_names(by):
+    for name in as_names(by, frame):
         parts = [name] if name in frame else [part.strip() for part in name.split("/")]
         if not all(parts):
             raise DataError(f"by={name!r} does not read as columns joined by slashes, outermost first.")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.data.frames import Frame
+from multilevel.data.frames import Frame, column_name
 from multilevel.errors import DataError
 
 FloatArray = npt.NDArray[np.float64]
@@ -32,13 +32,15 @@ def with_columns(data: Any, columns: Mapping[str, FloatArray]) -> Any:
     """
     pandas = sys.modules.get("pandas")
     if isinstance(data, Mapping):
-        return {**data, **columns}
+        own = {column_name(name): name for name in data}
+        return {**data, **{own.get(name, name): values for name, values in columns.items()}}
     if pandas is not None and isinstance(data, pandas.DataFrame):
         new = pandas.DataFrame(dict(columns), index=data.index)
-        replaced = [name for name in columns if name in data.columns]
+        own = {column_name(name): name for name in data.columns}
+        replaced = [name for name in columns if name in own]
         kept = data.copy() if replaced else data
         for name in replaced:
-            kept[name] = new[name]
+            kept[own[name]] = new[name]
         return pandas.concat([kept, new.drop(columns=replaced)], axis=1) if len(replaced) < len(columns) else kept
     import narwhals.stable.v2 as nw
 

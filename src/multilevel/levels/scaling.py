@@ -168,7 +168,7 @@ class Standardizer:
             If a column was not standardized.
         """
         data = Frame(frame)
-        names = [name for name in self.center if name in data] if columns is None else as_names(columns)
+        names = [name for name in self.center if name in data] if columns is None else as_names(columns, data)
         for name in names:
             if name not in self.center:
                 raise UnknownColumnError(f"The column {name!r} was not standardized.")

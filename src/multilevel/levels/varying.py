@@ -137,7 +137,7 @@ def variable_levels(frame: Any, by: str | Iterable[str], columns: str | Iterable
     factors = grouping_factors(data, by)
     say_missing_factors(factors)
     used = {name for groups in factors for name in groups.names}
-    names = [name for name in data.columns if name not in used] if columns is None else as_names(columns)
+    names = [name for name in data.columns if name not in used] if columns is None else as_names(columns, data)
     if not names:
         raise DataError("There is no variable besides the grouping factors.")
     rows = []

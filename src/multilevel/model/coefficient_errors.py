@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from multilevel.engine.fit import EngineFit
 from multilevel.engine.prediction import EffectRows, relative_variances
-from multilevel.model.level_effects import coefficient_columns
 from multilevel.engine.withheld import variances_at_all
+from multilevel.model.level_effects import coefficient_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +44,9 @@ def coefficient_errors(fit: LinearMixedModel) -> dict[str, pd.DataFrame]:
                     z = np.zeros((levels, len(term.names)))
                     z[:, term.columns.index(place)] = 1.0
                     effects.append(EffectRows(t, z, codes))
-            errors[:, c] = np.sqrt(variances_at_all(fit._engine, partial(_coefficient_variances, x=x, effects=effects), x))
+            errors[:, c] = np.sqrt(
+                variances_at_all(fit._engine, partial(_coefficient_variances, x=x, effects=effects), x)
+            )
         result[group] = pd.DataFrame(errors, index=coefficients.index, columns=coefficients.columns)
     return result
 

@@ -36,7 +36,9 @@ class LevelEffects(Estimates):
         Returns
         -------
         RandomEffects
-            A mapping from grouping factor to a data frame, levels in rows and columns of its terms in columns.
+            A mapping from grouping factor to a data frame, levels in rows and columns of its terms in columns. The index has the
+            type of the grouping column, so that ``data["g"].map(fit.ranef()["g"]["(Intercept)"])`` finds each row's effect; the
+            levels of combined factors (``a:b``) are text.
         """
         modes = self._modes
         parameters = self._engine.products.plan.parameters.terms
@@ -63,7 +65,7 @@ class LevelEffects(Estimates):
             for array in (values, block):
                 if array is not None:
                     array.flags.writeable = False
-            found.append(GroupEffects(name, names, self._terms[own[0]].factor.levels, values, block))
+            found.append(GroupEffects(name, names, self._terms[own[0]].factor.level_set, values, block))
         return RandomEffects(tuple(found))
 
     @functools.cached_property

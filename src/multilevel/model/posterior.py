@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from multilevel.engine.prediction import draw_deviations
 from multilevel.errors import ControlError
 from multilevel.formula.labels import distinct
+from multilevel.model.random_effects import label_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +56,8 @@ class PosteriorDraws:
         Random effects by grouping factor, shape (n, levels, k).
     effect_names : dict of str to tuple of str
         The names of their columns.
-    levels : dict of str to tuple of str
-        The names of the levels.
+    levels : dict of str to tuple
+        The levels, of the type of their column.
     """
 
     sigma: FloatArray
@@ -64,7 +65,7 @@ class PosteriorDraws:
     fixed_names: tuple[str, ...]
     effects: dict[str, FloatArray]
     effect_names: dict[str, tuple[str, ...]]
-    levels: dict[str, tuple[str, ...]]
+    levels: dict[str, tuple[Any, ...]]
 
     @property
     def n(self) -> int:
@@ -105,9 +106,7 @@ class PosteriorDraws:
         """
         import pandas as pd
 
-        labels: list[tuple[str, str | None, str | None, str]] = [
-            ("fixed", None, None, name) for name in self.fixed_names
-        ]
+        labels: list[tuple[str, str | None, Any, str]] = [("fixed", None, None, name) for name in self.fixed_names]
         columns = [self.fixed]
         for group, draws in self.effects.items():
             names = self.effect_names[group]
@@ -118,6 +117,7 @@ class PosteriorDraws:
         low, high = np.quantile(whole, [0.025, 0.975], axis=0)
         spread = whole.std(axis=0, ddof=1) if self.n > 1 else np.full(whole.shape[1], np.nan)
         frame = pd.DataFrame(labels, columns=["effect", "group", "level", "term"])
+        frame["level"] = label_column(label[2] for label in labels)
         return frame.assign(estimate=whole.mean(axis=0), std_error=spread, conf_low=low, conf_high=high)
 
     def __repr__(self) -> str:
@@ -171,5 +171,5 @@ def sim(fit: LinearMixedModel, n: int = 1000, *, rng: Seed = None) -> PosteriorD
         tuple(fit._design.fixed_names),
         {name: np.concatenate([parts[t] for t in own], axis=2) for name, own in groups.items()},
         {name: tuple(distinct([c for t in own for c in fit._terms[t].names])) for name, own in groups.items()},
-        {name: fit._terms[own[0]].factor.levels for name, own in groups.items()},
+        {name: tuple(fit._terms[own[0]].factor.level_set.labels()) for name, own in groups.items()},
     )

@@ -100,6 +100,7 @@ def new_rows(
     encoder = fit._design.encoder
     if encoder is None:
         raise DataError("The fit was not made from a formula and a data frame, so that it cannot read new data.")
+    encoder.refuse_numbers_for_times(frame)
     order = fit._engine.products.plan.term_order
     used = [at for at, mask in enumerate(chosen) if mask.any()]
     x, terms, own_offset = encoder.encode(frame, random=[order[at] for at in used])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.levels import Levels
 from multilevel.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ class GroupEffects:
         The grouping factor.
     names : tuple of str
         The columns, term after term.
-    levels : tuple of str
-        The levels.
+    level_set : Levels
+        The levels, as they came and as text.
     modes : ndarray
         Conditional modes, shape (levels, k), on the response's scale.
     covariances : ndarray or None
@@ -39,9 +41,27 @@ class GroupEffects:
 
     group: str
     names: tuple[str, ...]
-    levels: tuple[str, ...]
+    level_set: Levels
     modes: FloatArray
     covariances: FloatArray | None
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The levels as text."""
+        return self.level_set.names
+
+    @property
+    def labels(self) -> pd.Index[Any]:
+        """The levels as an index of the type of their column."""
+        return self.level_set.labels(self.group)
+
+
+def label_column(labels: Iterable[Any]) -> pd.Series[Any]:
+    """Return labels of levels as a column, of their own type unless some are None."""
+    import pandas as pd
+
+    found = list(labels)
+    return pd.Series(found, dtype=object) if any(label is None for label in found) else pd.Series(found)
 
 
 class RandomEffects(Mapping[str, "pd.DataFrame"]):
@@ -68,7 +88,7 @@ class RandomEffects(Mapping[str, "pd.DataFrame"]):
         import pandas as pd
 
         found = self._find(group)
-        return pd.DataFrame(found.modes.copy(), index=pd.Index(found.levels, name=group), columns=list(found.names))
+        return pd.DataFrame(found.modes.copy(), index=found.labels, columns=list(found.names))
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the grouping factors."""
@@ -116,7 +136,7 @@ class RandomEffects(Mapping[str, "pd.DataFrame"]):
                         {
                             "grpvar": group.group,
                             "term": name,
-                            "grp": list(group.levels),
+                            "grp": group.labels,
                             "condval": group.modes[:, c],
                             "condsd": deviation,
                         }
@@ -141,5 +161,14 @@ def relatives(fit: LinearMixedModel, group: str) -> pd.DataFrame:
         raise DataError(f"The model has no relationship matrix for {group!r}{there_are}.")
     own = fit.ranef()[group]
     solved = np.linalg.solve(relation.lower.T, np.linalg.solve(relation.lower, own.to_numpy()))
-    others = pd.DataFrame(relation.across @ solved, index=list(relation.others), columns=own.columns)
-    return pd.concat([own, others]) if len(others) else own
+    if not relation.others:
+        return own
+    labels = pd.Index(list(relation.others))
+    if own.index.dtype != labels.dtype:
+        # The matrix knows its levels as text, the fit those with rows as they came.
+        with contextlib.suppress(TypeError, ValueError):
+            labels = labels.astype(own.index.dtype) if own.index.dtype.kind in "iufM" else labels
+        if labels.dtype != own.index.dtype:
+            own = own.set_axis(pd.Index(factors[group].levels, name=group))
+    others = pd.DataFrame(relation.across @ solved, index=labels, columns=own.columns)
+    return pd.concat([own, others])

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.factors import codes_for
+from multilevel.data.levels import Levels
 from multilevel.engine.accumulate import correlate_rows
 from multilevel.engine.whitening import relative_residual_covariance, whitened_rows
 from multilevel.errors import ControlError, DataError
@@ -123,16 +125,15 @@ def new_deviations(fit: LinearMixedModel, frame: Frame) -> FloatArray:
     own = found.model.design
     assert own.stratum_name is not None
     factor = stratum_factor(own.stratum_name, Evaluator(frame, None if encoder is None else encoder.state))
-    place = {level: at for at, level in enumerate(own.strata)}
-    unknown = [level for level in factor.drop_unused().levels.names if level not in place]
-    if unknown:
+    codes = codes_for(factor, Levels(own.strata))
+    unknown = np.flatnonzero((codes < 0) & (factor.codes >= 0))
+    if unknown.size:
+        level = factor.levels.names[factor.codes[unknown[0]]]
         raise DataError(
-            f"The new data have the level {unknown[0]!r} of {own.stratum_name!r}, whose residual variance the fit does not know;"
+            f"The new data have the level {level!r} of {own.stratum_name!r}, whose residual variance the fit does not know;"
             f" it knows {', '.join(own.strata)}."
         )
-    ratios = found.model.ratios(found.delta)
-    values = np.array([ratios[place[level]] if level in place else np.nan for level in factor.levels.names] + [np.nan])
-    return np.asarray(values[factor.codes], dtype=np.float64)
+    return np.append(found.model.ratios(found.delta), np.nan)[codes]
 
 
 def whitened(fit: LinearMixedModel, residuals: FloatArray) -> FloatArray:

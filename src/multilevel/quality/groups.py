@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.frames import Frame, column_from_values
+from multilevel.data.levels import Levels
 from multilevel.errors import DataError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from multilevel.model.fitted import LinearMixedModel
 
 
@@ -25,13 +28,23 @@ class RowGroups:
         The grouping factor's or column's name.
     codes
         The group of each row used, counted from 0.
-    labels
+    levels
         The groups, every one of which has rows.
     """
 
     name: str
     codes: npt.NDArray[np.int32]
-    labels: tuple[str, ...]
+    levels: Levels
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The groups as text."""
+        return self.levels.names
+
+    @property
+    def index(self) -> pd.Index[Any]:
+        """The groups as an index of the type of their column."""
+        return self.levels.labels(self.name)
 
 
 def row_groups(fit: LinearMixedModel, group: Any) -> RowGroups:
@@ -47,7 +60,7 @@ def row_groups(fit: LinearMixedModel, group: Any) -> RowGroups:
     design = fit._design
     factors = {term.factor.name: term.factor for term in design.random}
     if isinstance(group, str) and group in factors:
-        return RowGroups(group, factors[group].codes, factors[group].levels)
+        return RowGroups(group, factors[group].codes, factors[group].level_set)
     if isinstance(group, str):
         if fit._data.frame is None:
             raise DataError(
@@ -67,5 +80,4 @@ def row_groups(fit: LinearMixedModel, group: Any) -> RowGroups:
     used, places = np.unique(codes, return_inverse=True)
     if used.size < 2:
         raise DataError(f"The groups {name!r} have {used.size} value in the rows used; at least two are needed.")
-    names = factor.levels.names
-    return RowGroups(name, places.astype(np.int32), tuple(names[code] for code in used))
+    return RowGroups(name, places.astype(np.int32), factor.levels.take(used))

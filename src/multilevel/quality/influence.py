@@ -278,7 +278,7 @@ def influence(
         codes, found = np.arange(fit.nobs, dtype=np.int32), delete_rows(fit)
     else:
         groups = row_groups(fit, group)
-        deleted, codes, index = groups.name, groups.codes, pd.Index(groups.labels, name=groups.name)
+        deleted, codes, index = groups.name, groups.codes, groups.index
         found = delete_groups(fit, codes, len(groups.labels))
     names = list(fit._design.fixed_names)
     theta = converged = None

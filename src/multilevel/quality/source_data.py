@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.frames import column_name
 from multilevel.errors import DataError, MissingValuesWarning, RankDeficiencyWarning
 
 if TYPE_CHECKING:
@@ -36,10 +37,15 @@ def data_of(fit: LinearMixedModel) -> Any:
 
 def with_columns(data: Any, columns: Mapping[str, npt.NDArray[Any]]) -> Any:
     """Return a data frame of the same kind with columns replaced or added; the one given does not change."""
-    if isinstance(data, Mapping):
-        return {**data, **columns}
-    if _is_pandas(data):
-        return data.assign(**columns)
+    if isinstance(data, Mapping) or _is_pandas(data):
+        own = {column_name(name): name for name in data}
+        placed = {own.get(name, name): values for name, values in columns.items()}
+        if isinstance(data, Mapping):
+            return {**data, **placed}
+        changed = data.copy(deep=False)
+        for name, values in placed.items():
+            changed[name] = values
+        return changed
     import narwhals.stable.v2 as nw
 
     frame = _eager(data)

@@ -105,7 +105,7 @@ class Drawing:
             own = [t for t in self.order if self.terms[t].group == group]
             names = distinct([name for t in own for name in self.terms[t].names])
             values = np.column_stack([self.effects[t] for t in own])
-            found[group] = effects_frame(group, names, values, self.groups[group].levels.names)
+            found[group] = effects_frame(names, values, self.groups[group].levels.labels(group))
         rule = self.design.sigma if isinstance(self.design.sigma, str) else ""
         return Truth(
             str(self.formula),

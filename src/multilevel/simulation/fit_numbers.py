@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from multilevel.inference.bootstrap import parameter_rows
 from multilevel.inference.contrasts import t_table
-from multilevel.inference.degrees_of_freedom import SatterthwaiteBasis, inference_basis
+from multilevel.inference.degrees_of_freedom import inference_basis
 from multilevel.inference.satterthwaite import satterthwaite_model
 from multilevel.model.identification import moving_parameters
 from multilevel.model.parameter_labels import ParameterLabels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -194,8 +194,8 @@ def parameter_values(components: VarianceComponents) -> tuple[list[str], list[fl
     return names, values
 
 
-def effects_frame(group: str, names: Sequence[str], values: FloatArray, levels: Sequence[str]) -> pd.DataFrame:
+def effects_frame(names: Sequence[str], values: FloatArray, levels: pd.Index[Any]) -> pd.DataFrame:
     """Return the random effects of a grouping factor as a fit's `ranef` shows conditional modes."""
     import pandas as pd
 
-    return pd.DataFrame(values, columns=list(names), index=pd.Index(levels, name=group))
+    return pd.DataFrame(values, columns=list(names), index=levels)

@@ -165,7 +165,7 @@ def check_within_between(
     }
     passed = not joint.p_value < 0.05
     text = _conclusion(fit, groups, table, numbers, passed, len(own))
-    data = pd.DataFrame(means.means[:, kept], columns=own, index=pd.Index(groups.labels, name=groups.name))
+    data = pd.DataFrame(means.means[:, kept], columns=own, index=groups.index)
     counts = np.bincount(groups.codes)
     data["mean response"] = np.bincount(groups.codes, fit._design.y) / counts
     return Check(name, passed, text, numbers, table, data)
