@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import checked
 from multilevel.data.frames import Frame
 from multilevel.descriptives.groups import groups_of, numeric_columns, say_missing_groups
 from multilevel.descriptives.statistics import COUNTS, GroupedColumn, Statistic, statistic
@@ -40,6 +41,7 @@ class GroupSummary(FrameTable):
         return [frame_table(self._frame, self.title, labels=len(self.by))]
 
 
+@checked
 def group_summary(
     frame: Any,
     by: str | Iterable[str],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from multilevel._version import __version__
-from multilevel.inference.degrees_of_freedom import DdfName
+from multilevel.arguments import DdfName
 from multilevel.plot.style import listed
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from multilevel.arguments import DdfName
 from multilevel.errors import MultilevelError
-from multilevel.inference.degrees_of_freedom import DdfName
 from multilevel.quality.intraclass_correlation import icc
 from multilevel.quality.parameters_table import model_parameters
 from multilevel.quality.r_squared import r2

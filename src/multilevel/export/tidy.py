@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multilevel.arguments import DdfName
 from multilevel.errors import ControlError
 from multilevel.inference.coefficients import coefficient_table
 from multilevel.inference.intervals import check_level, confint, wald_interval
@@ -15,7 +16,6 @@ from multilevel.model.coefficient_errors import coefficient_errors
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.model.fitted import LinearMixedModel
 
 EffectName = Literal["fixed", "ran_pars", "ran_vals", "ran_coefs"]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 
+from multilevel.arguments import checked, checked_methods
 from multilevel.errors import DataTypeError, FormulaError
 from multilevel.formula.deparse import deparse
 from multilevel.formula.structured import ORDERED, STRUCTURES, BarParts, bar_parts
@@ -64,6 +65,7 @@ class Bar:
         return tuple(_make_bar(BarParts(left, group, False, self.structure)) for left in lefts for group in groups)
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True)
 class Formula:
     """A model formula, read and checked; ``str(formula)`` writes it back.
@@ -139,6 +141,7 @@ class Formula:
         return _make_formula(self.response_node, _substitute(self.right_node, total))
 
 
+@checked
 def parse_formula(text: str | Formula) -> Formula:
     """Read a formula.
 
@@ -206,6 +209,7 @@ def update_formula(old: str | Formula, new: str | Formula) -> Formula:
     )
 
 
+@checked
 def find_bars(formula: str | Formula) -> tuple[Bar, ...]:
     """Return the random-effects terms of a formula with ``/`` and ``||`` expanded, in lme4's order.
 
@@ -217,6 +221,7 @@ def find_bars(formula: str | Formula) -> tuple[Bar, ...]:
     return parse_formula(formula).plain_bars
 
 
+@checked
 def no_bars(formula: str | Formula) -> str:
     """Return a formula's text without its random-effects terms.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.data.levels import level_text
 from multilevel.errors import DataError, DataTypeError
 from multilevel.formula.design import GroupingFactor, LevelRelation
@@ -39,6 +40,7 @@ class Relationship:
         return f"Relationship of {len(self.labels)} levels"
 
 
+@checked
 def relationship(matrix: Any, labels: Sequence[Any] | None = None, *, inverse: bool = False) -> Relationship:
     """Describe how the levels of a grouping factor are related, for the argument `relationship` of `lmer`.
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multilevel.arguments import DdfName, checked
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.inference.anova_table import AnovaTable
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
+from multilevel.inference.degrees_of_freedom import inference_basis
 from multilevel.inference.hypotheses import ROMAN, as_type, term_hypotheses, wald_hypotheses
 from multilevel.inference.likelihood_ratio import compare_models
 
@@ -35,6 +36,7 @@ F_HEADS = {
 CHISQ_HEADS = {"chisq": "Chisq", "df": "Df", "p_value": "Pr(>Chisq)"}
 
 
+@checked
 def anova(
     *fits: LinearMixedModel,
     refit: bool = True,

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import DdfName
 from multilevel.inference.contrasts import t_table
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
+from multilevel.inference.degrees_of_freedom import inference_basis
 
 if TYPE_CHECKING:
     import pandas as pd

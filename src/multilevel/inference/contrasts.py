@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import DdfName, Level, checked
 from multilevel.errors import DataError
-from multilevel.inference.degrees_of_freedom import DdfName, InferenceBasis, inference_basis
+from multilevel.inference.degrees_of_freedom import InferenceBasis, inference_basis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,7 @@ def contrast_rows(fit: LinearMixedModel, contrasts: Any) -> tuple[FloatArray, li
     return rows, labels or [f"contrast {r + 1}" for r in range(len(rows))]
 
 
+@checked
 def contrast_test(
     fit: LinearMixedModel,
     contrasts: Any,
@@ -59,7 +61,7 @@ def contrast_test(
     rhs: Any = 0.0,
     ddf: DdfName = "satterthwaite",
     joint: bool = False,
-    level: float = 0.95,
+    level: Level = 0.95,
     vcov: str = "model",
     cluster: Any = None,
 ) -> pd.DataFrame:

@@ -7,7 +7,7 @@ degrees of freedom of one, and the F test of several.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
 
 FloatArray = npt.NDArray[np.float64]
-DdfName = Literal["satterthwaite", "kenward-roger", "residual", "asymptotic"]
 
 METHODS = ("satterthwaite", "kenward-roger", "residual", "asymptotic")
 

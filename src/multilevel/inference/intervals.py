@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import BootstrapInterval
 from multilevel.errors import ControlError
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
 
 FloatArray = npt.NDArray[np.float64]
-BootstrapInterval = Literal["percentile", "basic", "normal", "bca"]
 
 METHODS = ("wald", "profile", "bootstrap")
 BOOTSTRAP_INTERVALS = ("percentile", "basic", "normal", "bca")

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import DdfName
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Frame
 from multilevel.errors import ControlError, MissingDependencyError
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
+from multilevel.inference.degrees_of_freedom import inference_basis
 from multilevel.inference.reference_grid import data_used, encoder_of, fixed_variables
 
 if TYPE_CHECKING:

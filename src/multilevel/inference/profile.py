@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Level, checked, checked_methods
 from multilevel.engine.constrained import ConstrainedWhitened, constrain
 from multilevel.engine.newton import minimise
 from multilevel.engine.objective import Objective
@@ -249,6 +250,7 @@ def parameter_names(fit: LinearMixedModel, parameters: tuple[NaturalParameter, .
     return [*names, *fit.residual_parameters.index]
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Profile:
     """Profiles of the parameters of a model.
@@ -291,7 +293,7 @@ class Profile:
                 rows.append([name, point.value, point.zeta, *point.parameters])
         return pd.DataFrame(rows, columns=["parameter", "value", "zeta", *self.names])
 
-    def confint(self, level: float = 0.95) -> pd.DataFrame:
+    def confint(self, level: Level = 0.95) -> pd.DataFrame:
         """Return intervals: where the curve of ζ through the points reaches the quantiles of the normal distribution.
 
         An end that the profile does not reach is the bound of the parameter (0 or ±1), or NaN where it has none.
@@ -365,11 +367,12 @@ def _tracers(
     return names, np.concatenate(estimates), tracers
 
 
+@checked
 def profile(
     fit: LinearMixedModel,
     which: str | Sequence[str] | None = None,
     *,
-    level: float = 0.99,
+    level: Level = 0.99,
     points: int = 8,
     progress: bool = False,
 ) -> Profile:

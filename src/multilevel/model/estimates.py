@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multilevel.arguments import checked_methods
 from multilevel.engine.fit import Convergence, is_singular
 from multilevel.model.fit_facts import FitFacts, whole
 from multilevel.model.variance_components import VarianceComponents, term_variance
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from multilevel.model.residual_structure import ResidualStructure
 
 
+@checked_methods
 class Estimates(FitFacts):
     """A fit's estimates and criteria."""
 

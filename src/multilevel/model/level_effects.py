@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked_methods
 from multilevel.engine.solutions import conditional_covariances
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.model.estimates import Estimates
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
+@checked_methods
 class LevelEffects(Estimates):
     """A fit's conditional modes and the coefficients of every level."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked_methods
 from multilevel.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class GroupEffects:
     covariances: FloatArray | None
 
 
+@checked_methods
 class RandomEffects(Mapping[str, "pd.DataFrame"]):
     """Conditional modes of the random effects: a mapping from grouping factor to a data frame (levels × columns).
 

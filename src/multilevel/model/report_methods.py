@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
+from multilevel.arguments import DdfName, Level, checked_methods
 from multilevel.model.fit_facts import FitFacts, whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.reporting.summary import Summary
 
 
+@checked_methods
 class ReportMethods(FitFacts):
     """A fit's summary, frames and file."""
 
@@ -46,7 +47,7 @@ class ReportMethods(FitFacts):
         effects: str | Sequence[str] = ("fixed", "ran_pars"),
         *,
         conf_int: bool = False,
-        level: float = 0.95,
+        level: Level = 0.95,
         conf_method: Literal["wald", "profile", "bootstrap"] = "wald",
         ddf: DdfName = "satterthwaite",
         vcov: str = "model",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Count, IntervalName, Level, MethodName, Seed, checked_methods
 from multilevel.errors import ControlError
 from multilevel.model.fit_facts import whole
 from multilevel.model.level_effects import LevelEffects
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from scipy.sparse import csc_array
 
-    from multilevel.model.prediction import IntervalName, MethodName
-    from multilevel.model.simulation import Seed
     from multilevel.simulation.r_random import RRandom
 
 FloatArray = npt.NDArray[np.float64]
@@ -25,6 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 RESIDUAL_KINDS = ("response", "pearson", "scaled", "normalized")
 
 
+@checked_methods
 class RowValues(LevelEffects):
     """A fit's values by row."""
 
@@ -113,9 +113,9 @@ class RowValues(LevelEffects):
         allow_new_levels: bool = False,
         se: bool = False,
         interval: IntervalName | None = None,
-        level: float = 0.95,
+        level: Level = 0.95,
         method: MethodName = "analytic",
-        n: int = 1000,
+        n: Count = 1000,
         rng: Seed = None,
         offset: Any = None,
         weights: Any = None,
@@ -197,7 +197,7 @@ class RowValues(LevelEffects):
 
     def simulate(
         self,
-        n: int = 1,
+        n: Count = 1,
         newdata: Any = None,
         *,
         rng: Seed | RRandom = None,

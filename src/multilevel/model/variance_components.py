@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked_methods
 from multilevel.engine.structures import STRUCTURE_NAMES, CovarianceStructure, NaturalElement, element_name
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def term_variance(
     )
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True, eq=False)
 class VarianceComponents:
     """Variances and correlations of all random-effects terms (lme4's ``VarCorr``).

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multilevel.arguments import Level, checked
 from multilevel.errors import ControlError, DataError
 from multilevel.plot.random_effects import random_effects_data
 from multilevel.plot.style import BLUE, FEW_LEVELS, GREY, VERMILION, caption, counted, percent, plotnine, theme, wrapped
@@ -121,6 +122,7 @@ def _deviation(fit: LinearMixedModel, group: str, term: str) -> float:
     return float(np.sqrt(variance))
 
 
+@checked
 def plot_comparison(
     before: LinearMixedModel,
     after: LinearMixedModel,
@@ -129,7 +131,7 @@ def plot_comparison(
     term: str | None = None,
     names: Sequence[str] | None = None,
     kind: ComparisonKind = "caterpillars",
-    level: float = 0.95,
+    level: Level = 0.95,
 ) -> Any:
     """Draw the differences between clusters in two models on one scale.
 

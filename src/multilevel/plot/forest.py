@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import DdfName, Level, StandardizeMethod, checked
 from multilevel.errors import ControlError
 from multilevel.plot.style import GREY, PALETTE, caption, heading, percent, plotnine, theme, wrapped
 from multilevel.quality.model_names import named_models
@@ -17,9 +18,7 @@ from multilevel.quality.variance import check_fit
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.model.fitted import LinearMixedModel
-    from multilevel.quality.standardize import StandardizeMethod
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -221,10 +220,11 @@ def plot_standardized(
     return picture + plotnine().labs(title=title, caption=_note(ddf, vcov, f"Standardized by {method!r}."))
 
 
+@checked
 def plot_models(
     *fits: LinearMixedModel,
     names: Sequence[str] | None = None,
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "satterthwaite",
     standardize: StandardizeMethod | None = None,
     terms: Sequence[str] | None = None,

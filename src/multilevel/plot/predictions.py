@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import DdfName
 from multilevel.data.levels import level_text
 from multilevel.errors import DataError
 from multilevel.formula.syntax import names_in
@@ -33,7 +34,6 @@ from multilevel.plot.style import (
 )
 
 if TYPE_CHECKING:
-    from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.model.fitted import LinearMixedModel
 
 LINES = ("solid", "dashed", "dashdot", "dotted", (0, (1, 1, 5, 1)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (10, 4)))

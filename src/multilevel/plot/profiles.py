@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.errors import ControlError, DataError
 from multilevel.inference.profile_curve import rising_points, zeta_curve
 from multilevel.plot.style import BLUE, GREY, caption, percent, plotnine, theme, wrapped
@@ -212,6 +213,7 @@ def _contour(trace: Any, back: Any, size: float) -> tuple[FloatArray, FloatArray
 # ---- drawing ---------------------------------------------------------------------------------------------------------------
 
 
+@checked
 def plot_profile(
     profile: Profile,
     kind: ProfileKind = "zeta",

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multilevel.arguments import BootstrapInterval, DdfName, Level, StandardizeMethod, checked, checked_methods
 from multilevel.errors import ControlError
 from multilevel.inference.contrasts import t_table
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
-from multilevel.inference.intervals import BootstrapInterval, check_level, variance_parameter_names
+from multilevel.inference.degrees_of_freedom import inference_basis
+from multilevel.inference.intervals import check_level, variance_parameter_names
 from multilevel.quality.coefficient_cells import coefficient_table, interval_note
 from multilevel.quality.several_tables import SeveralTables
-from multilevel.quality.standardize import METHODS, StandardizeMethod, standardize_parameters
+from multilevel.quality.standardize import METHODS, standardize_parameters
 from multilevel.quality.variance_intervals import variance_parameter_table
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ RANDOM_NOTES = {
 }
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class ParametersTable(SeveralTables):
     """The parameters of a model, as `model_parameters` returns them.
@@ -101,11 +103,12 @@ class ParametersTable(SeveralTables):
         return found
 
 
+@checked
 def model_parameters(
     fit: LinearMixedModel,
     effects: Effects = "all",
     *,
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "satterthwaite",
     standardize: StandardizeMethod | None = None,
     ci_random: RandomInterval | None = "wald",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked, checked_methods
 from multilevel.quality.several_tables import SeveralTables
 from multilevel.reporting.cells import number_cells
 from multilevel.reporting.tables import Table
@@ -57,6 +58,7 @@ class GroupComponents:
         return int((self.standard_deviations > NOTHING * largest).sum()) if largest > 0.0 else 0
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class RandomEffectsPCA(SeveralTables, Mapping[str, GroupComponents]):
     """Principal components by grouping factor: a mapping from its name to `GroupComponents`."""
@@ -147,6 +149,7 @@ class RandomEffectsPCA(SeveralTables, Mapping[str, GroupComponents]):
         return tables
 
 
+@checked
 def re_pca(fit: LinearMixedModel, *, correlation: bool = False) -> RandomEffectsPCA:
     """Decompose the covariance matrices of the random effects into principal components.
 

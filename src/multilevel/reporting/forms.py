@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multilevel.arguments import PStyle, checked_methods
 from multilevel.errors import ControlError
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from multilevel.reporting.style import PStyle, TableStyle
+    from multilevel.reporting.style import TableStyle
     from multilevel.reporting.tables import Table
 
     Block: TypeAlias = "Fact | Paragraph | Notes | Legend | Table"
@@ -65,6 +66,7 @@ class Document:
     blocks: tuple[Block, ...]
 
 
+@checked_methods
 class Forms:
     """The forms of a result.
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import DdfName, checked_methods
 from multilevel.inference.coefficients import coefficient_table
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
+from multilevel.inference.degrees_of_freedom import inference_basis
 from multilevel.model.variance_components import VarianceComponents
 from multilevel.reporting.forms import Document, Forms
 from multilevel.reporting.numbers import QUANTILE_LABELS
@@ -68,6 +69,7 @@ class Certificate:
         return self.status != "not converged"
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class Summary(Forms):
     """What ``fit.summary()`` returns. ``str(summary)`` is the text that users of lme4 and lmerTest know.

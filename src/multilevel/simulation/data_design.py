@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from multilevel.arguments import Count, DdfName, Level, checked_fields, checked_methods
 from multilevel.data.frames import unknown_column
 from multilevel.errors import ControlError, DataTypeError, FormulaError, UnknownColumnError
 from multilevel.formula.grammar import Formula, parse_formula
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.engine.control import LmerControl
-    from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.simulation.study import Study
 
 Recipe = str | float | Callable[[Any, "pd.DataFrame"], Any] | tuple[Callable[[Any, "pd.DataFrame"], Any], str]
 
 
+@checked_fields
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class DataDesign:
     """Multilevel data with known parameters: the levels, the predictors and the model, from which `draw` makes data.
@@ -235,13 +237,13 @@ class DataDesign:
 
     def study(
         self,
-        n: int = 1000,
+        n: Count = 1000,
         formula: str | Formula | None = None,
         *,
-        level: float = 0.95,
+        level: Level = 0.95,
         ddf: DdfName = "satterthwaite",
         rng: Any = None,
-        threads: int | None = None,
+        threads: Count | None = None,
         progress: bool = False,
         reml: bool = True,
         control: LmerControl | None = None,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Count, DdfName, Level, checked
 from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import is_singular
 from multilevel.engine.refit import refit_all
@@ -33,9 +34,6 @@ from multilevel.simulation.replicates import (
     run_replicates,
 )
 
-if TYPE_CHECKING:
-    from multilevel.inference.degrees_of_freedom import DdfName
-
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -43,14 +41,15 @@ PILOTS = 20
 """How many samples are tried for one that the model can be fitted to, before anything is counted."""
 
 
+@checked
 def power(
     model: DataDesign | LinearMixedModel,
     formula: str | Formula | None = None,
     *,
     test: str | list[str] | tuple[str, ...] | TestFunction | None = None,
     reduced: str | Formula | None = None,
-    n: int = 1000,
-    alpha: float = 0.05,
+    n: Count = 1000,
+    alpha: Level = 0.05,
     ddf: DdfName = "satterthwaite",
     effects: Mapping[str, float] | None = None,
     random: Any = None,
@@ -58,9 +57,9 @@ def power(
     extend: Mapping[str, Any] | None = None,
     within: Mapping[str, int] | None = None,
     rng: Any = None,
-    threads: int | None = None,
+    threads: Count | None = None,
     progress: bool = False,
-    level: float = 0.95,
+    level: Level = 0.95,
     interval: ShareInterval = "clopper-pearson",
     reml: bool = True,
     control: LmerControl | None = None,

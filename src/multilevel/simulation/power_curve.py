@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from multilevel.arguments import checked, checked_methods
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.model.fitted import LinearMixedModel
 from multilevel.model.simulation import seed_sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 WITHIN = "within "
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class PowerCurve(Forms):
     """Power at several points.
@@ -98,6 +100,7 @@ class PowerCurve(Forms):
         return Document(table.caption, (table, *(Paragraph(line) for line in self.results[0]._head())))
 
 
+@checked
 def power_curve(
     model: DataDesign | LinearMixedModel, along: Mapping[str, Sequence[Any]], *, rng: Any = None, **options: Any
 ) -> PowerCurve:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Count, checked
 from multilevel.data.frames import Frame, column_from_values, unknown_column
 from multilevel.engine.structures import structure_of
 from multilevel.errors import ControlError, DataError, DataTypeError, UnknownColumnError
@@ -21,6 +22,7 @@ from multilevel.simulation.model_columns import ModelColumns, check_bars, fixed_
 FloatArray = npt.NDArray[np.float64]
 
 
+@checked
 def simulate(
     formula: str | Formula,
     data: Any,
@@ -30,7 +32,7 @@ def simulate(
     theta: Any = None,
     sd: Any = None,
     cov: Any = None,
-    n: int = 1,
+    n: Count = 1,
     rng: Any = None,
     weights: Any = None,
     offset: Any = None,

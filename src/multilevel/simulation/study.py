@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Level, checked_methods
 from multilevel.engine.control import LmerControl
 from multilevel.errors import DataError
 from multilevel.formula.grammar import Formula
@@ -30,6 +31,7 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class Study:
     """Fits of many data sets drawn from one design.
@@ -78,7 +80,7 @@ class Study:
         truth: Truth,
         numbers: Sequence[FitNumbers],
         states: Sequence[tuple[bool, bool]],
-        level: float,
+        level: Level,
         problems: Sequence[str] = (),
     ) -> Study:
         """Put the numbers of many fits side by side; their models may differ in what they hold."""
