@@ -12,7 +12,8 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, Union, cast, overload
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, Union, cast
 
 from multilevel.argument_rules import Above, AtLeast, Between, Hint, Spellings
 from multilevel.errors import ControlError
@@ -41,10 +42,65 @@ BootstrapKind: TypeAlias = Literal["parametric", "residual", "cluster"]
 BootstrapInterval: TypeAlias = Annotated[
     Literal["percentile", "basic", "normal", "bca"], Spellings({"perc": "percentile", "norm": "normal"})
 ]
+VcovName: TypeAlias = Literal["model", "CR0", "CR1", "CR1S", "CR2"]
 IntervalName: TypeAlias = Literal["confidence", "prediction"]
 MethodName: TypeAlias = Literal["analytic", "simulation"]
 StandardizeMethod: TypeAlias = Literal["refit", "posthoc", "smart", "basic", "pseudo"]
 PStyle: TypeAlias = Literal["numeric", "apa", "scientific", "stars", "numeric_stars", "scientific_stars"]
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Arguments that say nothing beside certain others."""
+
+    names: tuple[str, ...]
+    when: Callable[[Mapping[str, Any]], bool]
+    why: str
+
+
+def also_called(**spellings: str) -> Callable[[F], F]:
+    """Give arguments of a function other names, as other software has them; `checked` stands above."""
+
+    def mark(function: F) -> F:
+        function.__dict__["_spellings"] = spellings
+        return function
+
+    return mark
+
+
+def idle(*names: str, when: Callable[[Mapping[str, Any]], bool], why: str) -> Callable[[F], F]:
+    """Refuse arguments that would be ignored; `checked` stands above.
+
+    Parameters
+    ----------
+    names
+        The arguments, refused where they are given.
+    when
+        From all arguments by name, those left out at their defaults, whether these would be ignored.
+    why
+        What holds then, as the second half of a sentence.
+    """
+
+    def mark(function: F) -> F:
+        function.__dict__.setdefault("_idle", []).append(Idle(names, when, why))
+        return function
+
+    return mark
+
+
+def robust_options(function: F) -> F:
+    """Refuse degrees of freedom beside a cluster-robust covariance matrix, and clusters without one; `checked` stands above."""
+    robust = idle(
+        "ddf",
+        when=lambda given: given["vcov"] != "model",
+        why="a cluster-robust covariance matrix brings its own degrees of freedom",
+    )
+    model = idle(
+        "cluster",
+        when=lambda given: given["vcov"] == "model",
+        why="it is for a cluster-robust covariance matrix, vcov='CR2' say",
+    )
+    return robust(model(function))
 
 
 def _renamed(where: str, named: dict[str, Any], spellings: Mapping[str, str]) -> dict[str, Any]:
@@ -60,34 +116,43 @@ def _renamed(where: str, named: dict[str, Any], spellings: Mapping[str, str]) ->
     return result
 
 
+def _refuse_idle(function: Callable[..., Any], where: str, rules: list[Idle], arguments: Any, named: Any) -> None:
+    """Refuse what would be ignored."""
+    try:
+        bound = inspect.signature(function).bind(*arguments, **named)
+    except TypeError:  # the call itself says what is wrong with it
+        return
+    given = set(bound.arguments)
+    bound.apply_defaults()
+    for rule in rules:
+        told = [name for name in rule.names if name in given]
+        if told and rule.when(bound.arguments):
+            names, them = " and ".join(told), "them" if told[1:] else "it"
+            raise ControlError(f"{where}: {names} would be ignored: {rule.why}; leave {them} out.")
+
+
 def _behind_door(
-    function: Callable[..., Any], where: str, names: Mapping[str, Any], spellings: Mapping[str, str], *, bound: bool
+    function: Callable[..., Any], where: str, names: Mapping[str, Any], *, bound: bool
 ) -> Callable[..., Any]:
+    """Return a function that checks its arguments before another sees them."""
     door: list[Door] = []
+    spellings = function.__dict__.get("_spellings", {})
+    rules = function.__dict__.get("_idle", [])
 
     @functools.wraps(function)
     def call(*arguments: Any, **named: Any) -> Any:
         if not door:
             door.append(door_of(function, where, names, bound=bound))
         taken, named = door[0].let_in(arguments, _renamed(where, named, spellings) if spellings else named)
+        if rules:
+            _refuse_idle(function, where, rules, taken, named)
         return function(*taken, **named)
 
     return call
 
 
-@overload
-def checked(function: F) -> F: ...
-@overload
-def checked(*, spellings: Mapping[str, str]) -> Callable[[F], F]: ...
-def checked(function: Any = None, *, spellings: Mapping[str, str] | None = None) -> Any:
+def checked(function: F) -> F:
     """Check the arguments of a function against its signature.
-
-    Parameters
-    ----------
-    function : function
-        The function.
-    spellings : mapping, optional
-        Other names of its arguments, as other software has them.
 
     Examples
     --------
@@ -99,38 +164,21 @@ def checked(function: Any = None, *, spellings: Mapping[str, str] | None = None)
     Traceback (most recent call last):
     multilevel.errors.DataTypeError: double(): number must be a number, not '4'.
     """
-
-    def behind(function: Any) -> Any:
-        return _behind_door(function, f"{function.__name__}()", function.__globals__, spellings or {}, bound=False)
-
-    return behind if function is None else behind(function)
-
-
-def also_called(**spellings: str) -> Callable[[F], F]:
-    """Give arguments of a method other names (those of a function go to `checked`)."""
-
-    def mark(function: F) -> F:
-        function.__dict__["_spellings"] = spellings
-        return function
-
-    return mark
+    return cast(F, _behind_door(function, f"{function.__name__}()", function.__globals__, bound=False))
 
 
 def checked_methods(owner: C) -> C:
     """Check the arguments of all public methods that a class defines."""
     for name, value in list(vars(owner).items()):
         inner = value.__func__ if isinstance(value, classmethod) else value
-        if name.startswith("_") or not inspect.isfunction(inner):
-            continue
-        spellings = inner.__dict__.get("_spellings", {})
-        behind = _behind_door(inner, f"{name}()", inner.__globals__, spellings, bound=True)
-        setattr(owner, name, classmethod(behind) if isinstance(value, classmethod) else behind)
+        if not name.startswith("_") and inspect.isfunction(inner):
+            behind = _behind_door(inner, f"{name}()", inner.__globals__, bound=True)
+            setattr(owner, name, classmethod(behind) if isinstance(value, classmethod) else behind)
     return owner
 
 
 def checked_fields(owner: C) -> C:
     """Check what a class is made of against the types of its fields or of its ``__init__``."""
     made = cast(Any, owner).__init__
-    names = sys.modules[owner.__module__].__dict__
-    cast(Any, owner).__init__ = _behind_door(made, owner.__name__, names, {}, bound=True)
+    cast(Any, owner).__init__ = _behind_door(made, owner.__name__, sys.modules[owner.__module__].__dict__, bound=True)
     return owner

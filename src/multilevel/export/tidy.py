@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from multilevel.arguments import DdfName
+from multilevel.arguments import DdfName, VcovName
 from multilevel.errors import ControlError
 from multilevel.inference.coefficients import coefficient_table
 from multilevel.inference.intervals import check_level, confint, wald_interval
@@ -32,7 +32,7 @@ def tidy(
     level: float = 0.95,
     conf_method: Literal["wald", "profile", "bootstrap"] = "wald",
     ddf: DdfName = "satterthwaite",
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
     scales: Literal["sdcor", "vcov"] = "sdcor",
     **options: Any,
@@ -130,7 +130,7 @@ def _values(part: dict[str, Any], name: str) -> list[Any]:
 
 
 def _fixed(
-    fit: LinearMixedModel, ddf: DdfName, vcov: str, cluster: Any, intervals: pd.DataFrame | None
+    fit: LinearMixedModel, ddf: DdfName, vcov: VcovName, cluster: Any, intervals: pd.DataFrame | None
 ) -> dict[str, Any]:
     table = coefficient_table(fit, ddf, vcov=vcov, cluster=cluster)
     part: dict[str, Any] = {"effect": ["fixed"] * len(table), "term": list(table.index)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from multilevel.arguments import DdfName, checked
+from multilevel.arguments import DdfName, checked, idle
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.inference.anova_table import AnovaTable
 from multilevel.inference.degrees_of_freedom import inference_basis
@@ -37,6 +37,17 @@ CHISQ_HEADS = {"chisq": "Chisq", "df": "Df", "p_value": "Pr(>Chisq)"}
 
 
 @checked
+@idle(
+    "type",
+    "test",
+    "ddf",
+    when=lambda given: len(given["fits"]) > 1,
+    why="several models are compared by their likelihoods",
+)
+@idle("refit", when=lambda given: len(given["fits"]) == 1, why="the terms of one model are tested without another fit")
+@idle(
+    "ddf", when=lambda given: given["test"] == "chisq", why="chi-squared tests have no denominator degrees of freedom"
+)
 def anova(
     *fits: LinearMixedModel,
     refit: bool = True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import DdfName, Level, checked
+from multilevel.arguments import DdfName, Level, VcovName, checked, idle, robust_options
 from multilevel.errors import DataError
 from multilevel.inference.degrees_of_freedom import InferenceBasis, inference_basis
 
@@ -54,6 +54,8 @@ def contrast_rows(fit: LinearMixedModel, contrasts: Any) -> tuple[FloatArray, li
 
 
 @checked
+@robust_options
+@idle("level", when=lambda given: given["joint"], why="a joint test has no interval")
 def contrast_test(
     fit: LinearMixedModel,
     contrasts: Any,
@@ -62,7 +64,7 @@ def contrast_test(
     ddf: DdfName = "satterthwaite",
     joint: bool = False,
     level: Level = 0.95,
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
 ) -> pd.DataFrame:
     """Test contrasts of the fixed effects, Lβ = rhs.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import VcovName
 from multilevel.errors import ControlError
 from multilevel.inference.kenward_roger import KenwardRogerModel, kenward_roger_model
 from multilevel.inference.satterthwaite import SatterthwaiteModel, satterthwaite_model
@@ -143,7 +144,9 @@ class FixedBasis:
         return FTest(float((t * t).sum()) / max(len(t), 1), len(t), self.df)
 
 
-def inference_basis(fit: LinearMixedModel, ddf: str, *, vcov: str = "model", cluster: Any = None) -> InferenceBasis:
+def inference_basis(
+    fit: LinearMixedModel, ddf: str, *, vcov: VcovName = "model", cluster: Any = None
+) -> InferenceBasis:
     """Return the basis of a method, worked out once for each fit.
 
     Parameters

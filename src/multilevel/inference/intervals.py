@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import BootstrapInterval
+from multilevel.arguments import BootstrapInterval, VcovName
 from multilevel.errors import ControlError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def wald_interval(
     level: float = 0.95,
     ddf: str = "asymptotic",
     *,
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
 ) -> pd.DataFrame:
     """Return Wald intervals of the fixed effects; those of the variance parameters are NaN, as in lme4.
@@ -132,7 +132,7 @@ def confint(
     level: float = 0.95,
     ddf: str = "asymptotic",
     interval: BootstrapInterval = "percentile",
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
     **options: Any,
 ) -> pd.DataFrame:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multilevel.arguments import checked_methods
+from multilevel.arguments import VcovName, checked_methods, idle
 from multilevel.engine.fit import Convergence, is_singular
 from multilevel.model.fit_facts import FitFacts, whole
 from multilevel.model.variance_components import VarianceComponents, term_variance
@@ -112,9 +112,12 @@ class Estimates(FitFacts):
             )
         return VarianceComponents(tuple(parts), self.sigma)
 
-    def vcov(
-        self, kind: Literal["model", "CR0", "CR1", "CR1S", "CR2"] = "model", *, cluster: Any = None
-    ) -> pd.DataFrame:
+    @idle(
+        "cluster",
+        when=lambda given: given["kind"] == "model",
+        why="it is for a cluster-robust covariance matrix, 'CR2' say",
+    )
+    def vcov(self, kind: VcovName = "model", *, cluster: Any = None) -> pd.DataFrame:
         """Return the covariance matrix of the fixed effects, σ²(XᵀV⁻¹X)⁻¹ or a cluster-robust one.
 
         Parameters

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from multilevel.arguments import BootstrapKind, Count, DdfName, Level, Seed, checked_methods
+from multilevel.arguments import (
+    BootstrapKind,
+    Count,
+    DdfName,
+    Level,
+    Seed,
+    VcovName,
+    checked_methods,
+    idle,
+    robust_options,
+)
 from multilevel.model.fit_facts import FitFacts, whole
 
 if TYPE_CHECKING:
@@ -33,13 +43,15 @@ class InferenceMethods(FitFacts):
 
         return profile(whole(self), which, level=level, points=points, progress=progress)
 
+    @idle("ddf", "vcov", "cluster", when=lambda given: given["method"] != "wald", why="they are for method='wald'")
+    @robust_options
     def confint(
         self,
         method: Literal["wald", "profile", "bootstrap"] = "profile",
         *,
         level: Level = 0.95,
         ddf: DdfName = "asymptotic",
-        vcov: str = "model",
+        vcov: VcovName = "model",
         cluster: Any = None,
         **options: Any,
     ) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from multilevel.arguments import Reml, checked
+from multilevel.arguments import Reml, also_called, checked
 from multilevel.data.caller import warn_caller
 from multilevel.data.frames import Frame
 from multilevel.engine.control import Control, LmerControl, as_control
@@ -40,7 +40,8 @@ class FitSource:
         object.__setattr__(self, "arguments", MappingProxyType(state[1]))
 
 
-@checked(spellings={"REML": "reml", "na.action": "na_action"})
+@checked
+@also_called(REML="reml", **{"na.action": "na_action"})
 def lmer(
     formula: str | Formula,
     data: Any,

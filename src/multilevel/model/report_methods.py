@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
-from multilevel.arguments import DdfName, Level, checked_methods
+from multilevel.arguments import DdfName, Level, VcovName, checked_methods, idle, robust_options
 from multilevel.model.fit_facts import FitFacts, whole
 
 if TYPE_CHECKING:
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 class ReportMethods(FitFacts):
     """A fit's summary, frames and file."""
 
+    @robust_options
     def summary(
         self,
         *,
         ddf: DdfName = "satterthwaite",
         correlation: bool | None = None,
-        vcov: str = "model",
+        vcov: VcovName = "model",
         cluster: Any = None,
     ) -> Summary:
         """Return the summary: scaled residuals, random effects, fixed effects with Satterthwaite's df, their correlations.
@@ -42,6 +43,13 @@ class ReportMethods(FitFacts):
 
         return summarise(whole(self), correlation=correlation, ddf=ddf, vcov=vcov, cluster=cluster)
 
+    @robust_options
+    @idle(
+        "level",
+        "conf_method",
+        when=lambda given: not given["conf_int"],
+        why="there are intervals with conf_int=True only",
+    )
     def tidy(
         self,
         effects: str | Sequence[str] = ("fixed", "ran_pars"),
@@ -50,7 +58,7 @@ class ReportMethods(FitFacts):
         level: Level = 0.95,
         conf_method: Literal["wald", "profile", "bootstrap"] = "wald",
         ddf: DdfName = "satterthwaite",
-        vcov: str = "model",
+        vcov: VcovName = "model",
         cluster: Any = None,
         scales: Literal["sdcor", "vcov"] = "sdcor",
         **options: Any,

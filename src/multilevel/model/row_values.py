@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import Count, IntervalName, Level, MethodName, Seed, checked_methods
+from multilevel.arguments import Count, IntervalName, Level, MethodName, Seed, also_called, checked_methods, idle
 from multilevel.errors import ControlError
 from multilevel.model.fit_facts import whole
 from multilevel.model.level_effects import LevelEffects
@@ -105,6 +105,20 @@ class RowValues(LevelEffects):
             values = values * np.sqrt(self._design.weights)
         return values / self.sigma if kind == "scaled" else values
 
+    @idle("level", when=lambda given: given["interval"] is None, why="there is no interval without interval=")
+    @idle(
+        "method",
+        when=lambda given: given["interval"] is None and not given["se"],
+        why="there is nothing to simulate without se or interval",
+    )
+    @idle("n", "rng", when=lambda given: given["method"] != "simulation", why="they are for method='simulation'")
+    @idle("allow_new_levels", when=lambda given: given["newdata"] is None, why="the rows of the fit have no new levels")
+    @idle(
+        "weights",
+        when=lambda given: given["interval"] != "prediction",
+        why="weights matter to prediction intervals alone",
+    )
+    @also_called(re_form="re_formula", se_fit="se", **{"re.form": "re_formula", "se.fit": "se"})
     def predict(
         self,
         newdata: Any = None,
@@ -195,6 +209,8 @@ class RowValues(LevelEffects):
             method=method, n=n, rng=rng, offset=offset, weights=weights, na_action=na_action,
         )  # fmt: skip
 
+    @idle("allow_new_levels", when=lambda given: given["newdata"] is None, why="the rows of the fit have no new levels")
+    @also_called(re_form="re_formula", nsim="n", seed="rng", **{"re.form": "re_formula"})
     def simulate(
         self,
         n: Count = 1,

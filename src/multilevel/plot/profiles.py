@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import checked
+from multilevel.arguments import checked, idle
 from multilevel.errors import ControlError, DataError
 from multilevel.inference.profile_curve import rising_points, zeta_curve
 from multilevel.plot.style import BLUE, GREY, caption, percent, plotnine, theme, wrapped
@@ -214,6 +214,7 @@ def _contour(trace: Any, back: Any, size: float) -> tuple[FloatArray, FloatArray
 
 
 @checked
+@idle("absolute", when=lambda given: given["kind"] != "zeta", why="it is for kind='zeta'")
 def plot_profile(
     profile: Profile,
     kind: ProfileKind = "zeta",

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from multilevel.arguments import DdfName, Share, checked
+from multilevel.arguments import DdfName, Share, checked, idle
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.formula.deparse import deparse
 from multilevel.formula.syntax import parse_expression
@@ -68,6 +68,8 @@ class StepResult(Forms):
 
 
 @checked
+@idle("alpha_random", when=lambda given: not given["reduce_random"], why="the random effects are left alone")
+@idle("alpha_fixed", "keep", when=lambda given: not given["reduce_fixed"], why="the fixed effects are left alone")
 def step(
     fit: LinearMixedModel,
     *,

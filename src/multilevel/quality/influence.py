@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import Count, checked, checked_methods
+from multilevel.arguments import Count, checked, checked_methods, idle
 from multilevel.errors import ControlError, DataError
 from multilevel.quality.checks.result import wrapped
 from multilevel.quality.deletion import Deletions, delete_groups, delete_rows, log_determinants
@@ -214,6 +214,7 @@ def _cells(values: FloatArray) -> list[str | Number]:
 
 
 @checked
+@idle("threads", "progress", when=lambda given: not given["exact"], why="they are for exact=True")
 def influence(
     fit: LinearMixedModel,
     group: Any = None,

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from multilevel.arguments import Count, Level, Seed, checked, checked_methods
+from multilevel.arguments import Count, Level, Seed, checked, checked_methods, idle
 from multilevel.quality.replicates import interval_of, replicate_variances
 from multilevel.quality.shown import Shown, decimal_cells
 from multilevel.quality.variance import check_fit, variance_decomposition
@@ -77,6 +77,15 @@ class IntraclassCorrelation(Shown):
 
 
 @checked
+@idle(
+    "n",
+    "rng",
+    "threads",
+    "interval",
+    "progress",
+    when=lambda given: given["ci"] is None,
+    why="they are for the bootstrap that ci= asks for",
+)
 def icc(
     fit: LinearMixedModel,
     by_group: bool = False,

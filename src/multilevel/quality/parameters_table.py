@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from multilevel.arguments import BootstrapInterval, DdfName, Level, StandardizeMethod, checked, checked_methods
+from multilevel.arguments import (
+    BootstrapInterval,
+    DdfName,
+    Level,
+    StandardizeMethod,
+    VcovName,
+    checked,
+    checked_methods,
+    idle,
+    robust_options,
+)
 from multilevel.errors import ControlError
 from multilevel.inference.contrasts import t_table
 from multilevel.inference.degrees_of_freedom import inference_basis
@@ -104,6 +114,17 @@ class ParametersTable(SeveralTables):
 
 
 @checked
+@robust_options
+@idle("interval", when=lambda given: given["ci_random"] != "bootstrap", why="it is for ci_random='bootstrap'")
+@idle(
+    "ddf",
+    "standardize",
+    "vcov",
+    "cluster",
+    when=lambda given: given["effects"] == "random" and given["standardize"] is None,
+    why="there are no fixed effects in the table",
+)
+@idle("ci_random", when=lambda given: given["effects"] == "fixed", why="there are no random effects in the table")
 def model_parameters(
     fit: LinearMixedModel,
     effects: Effects = "all",
@@ -113,7 +134,7 @@ def model_parameters(
     standardize: StandardizeMethod | None = None,
     ci_random: RandomInterval | None = "wald",
     interval: BootstrapInterval = "percentile",
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
     **options: Any,
 ) -> ParametersTable:

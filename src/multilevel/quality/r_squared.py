@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from multilevel.arguments import Count, Level, Seed, checked, checked_methods
+from multilevel.arguments import Count, Level, Seed, checked, checked_methods, idle
 from multilevel.errors import ControlError, DataError
 from multilevel.quality.multilevel_r_squared import reduction_by_level, rights_sterba, snijders_bosker
 from multilevel.quality.replicates import interval_of, replicate_variances
@@ -105,6 +105,15 @@ _NAMES = {
 
 
 @checked
+@idle(
+    "n",
+    "rng",
+    "threads",
+    "interval",
+    "progress",
+    when=lambda given: given["ci"] is None,
+    why="they are for the bootstrap that ci= asks for",
+)
 def r2(
     fit: LinearMixedModel,
     method: RSquaredMethod = "nakagawa",

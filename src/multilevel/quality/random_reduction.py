@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from multilevel.arguments import Share, checked, checked_methods
+from multilevel.arguments import Share, checked, checked_methods, idle
 from multilevel.engine.fit import EngineFit
 from multilevel.errors import ControlError
 from multilevel.inference.likelihood_ratio import chisq_p_value
@@ -129,6 +129,7 @@ class _State:
 
 
 @checked
+@idle("alpha", when=lambda given: given["criterion"] == "aic", why="AIC has no significance level")
 def reduce_random_effects(
     fit: LinearMixedModel,
     *,

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import DdfName, Level, StandardizeMethod, checked, checked_methods
+from multilevel.arguments import (
+    DdfName,
+    Level,
+    StandardizeMethod,
+    VcovName,
+    checked,
+    checked_methods,
+    idle,
+    robust_options,
+)
 from multilevel.errors import ControlError, DataError
 from multilevel.inference.contrasts import t_table
 from multilevel.inference.degrees_of_freedom import inference_basis
@@ -81,6 +90,8 @@ class StandardizedParameters(SeveralTables):
 
 
 @checked
+@robust_options
+@idle("transformed", when=lambda given: given["method"] != "refit", why="it is for method='refit'")
 def standardize_parameters(
     fit: LinearMixedModel,
     method: StandardizeMethod = "refit",
@@ -91,7 +102,7 @@ def standardize_parameters(
     transformed: Transformed = "before",
     level: Level = 0.95,
     ddf: DdfName = "residual",
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
 ) -> StandardizedParameters:
     """Return standardized coefficients: changes of the response in its standard deviations for one of the predictor.
@@ -210,7 +221,7 @@ def standardize_parameters(
     return StandardizedParameters(method, level, scales, None, table, (interval_note(ddf, vcov), *notes))
 
 
-def _estimates(fit: LinearMixedModel, level: float, ddf: str, vcov: str, cluster: Any) -> pd.DataFrame:
+def _estimates(fit: LinearMixedModel, level: float, ddf: str, vcov: VcovName, cluster: Any) -> pd.DataFrame:
     beta = fit._engine.beta
     basis = inference_basis(fit, ddf, vcov=vcov, cluster=cluster)
     return t_table(basis, np.eye(beta.size), beta, beta, level)[COLUMNS]

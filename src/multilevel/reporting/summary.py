@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multilevel.arguments import DdfName, checked_methods
+from multilevel.arguments import DdfName, VcovName, checked_methods
 from multilevel.inference.coefficients import coefficient_table
 from multilevel.inference.degrees_of_freedom import inference_basis
 from multilevel.model.variance_components import VarianceComponents
@@ -248,7 +248,7 @@ def summarise(
     correlation: bool | None = None,
     ddf: DdfName = "satterthwaite",
     *,
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
 ) -> Summary:
     """Gather the summary of a fit.

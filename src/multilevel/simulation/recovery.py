@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import DdfName, Level, checked, checked_methods
+from multilevel.arguments import DdfName, Level, checked, checked_methods, idle
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.inference.intervals import check_level
 from multilevel.model.fitted import LinearMixedModel
@@ -143,6 +143,7 @@ def _cells(values: FloatArray, digits: int = DIGITS) -> list[str]:
 
 
 @checked
+@idle("ddf", when=lambda given: given["intervals"] == "profile", why="profile intervals have no degrees of freedom")
 def recover(
     truth: Truth,
     fits: LinearMixedModel | Iterable[LinearMixedModel] | Study | pd.DataFrame,

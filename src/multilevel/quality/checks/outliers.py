@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from multilevel.arguments import Share, checked
+from multilevel.arguments import Share, checked, idle
 from multilevel.quality.checks.heteroscedasticity import PLOTTED
 from multilevel.quality.checks.result import Check, listed, not_checked, number
 from multilevel.quality.influence import cooks_distance
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @checked
+@idle("level", when=lambda given: given["threshold"] is not None, why="threshold is given")
 def check_outliers(fit: LinearMixedModel, threshold: float | None = None, *, level: Share = 0.05) -> Check:
     """Check for rows with a large Cook's distance or a large residual.
 

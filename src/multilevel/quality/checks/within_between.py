@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import DdfName, checked
+from multilevel.arguments import DdfName, VcovName, checked
 from multilevel.errors import ConvergenceWarning, DataError
 from multilevel.formula.design import Design
 from multilevel.formula.rank import dependent_columns
@@ -71,7 +71,7 @@ def cluster_means(fit: LinearMixedModel, groups: RowGroups) -> ClusterMeans:
 
 @checked
 def check_within_between(
-    fit: LinearMixedModel, group: Any = None, *, ddf: DdfName = "satterthwaite", vcov: str = "model"
+    fit: LinearMixedModel, group: Any = None, *, ddf: DdfName = "satterthwaite", vcov: VcovName = "model"
 ) -> Check:
     """Test whether the slopes of the predictors within clusters equal those between clusters.
 
