@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from multilevel.errors import ControlError, DataTypeError
+from multilevel.errors import ControlError, DataTypeError, UnknownColumnError
 
 NOTHING: Any = object()
 """What a rule returns for a value of another kind."""
@@ -75,6 +75,11 @@ class Hint:
     """What to say to somebody who gives another value."""
 
     text: str
+
+
+@dataclass(frozen=True)
+class NotEmpty:
+    """A text with something in it."""
 
 
 @dataclass(frozen=True)
@@ -186,10 +191,14 @@ class Numeral(Rule):
 
 @dataclass(frozen=True)
 class Text(Rule):
-    """A text."""
+    """A text, one with something in it where asked."""
+
+    filled: bool = False
 
     def take(self, value: Any) -> Any:
         """Return a text."""
+        if isinstance(value, str) and self.filled and not value.strip():
+            raise Refusal("must not be empty")
         return value if isinstance(value, str) else NOTHING
 
     @property
@@ -388,6 +397,19 @@ def shown(value: Any) -> str:
         return repr(value)
     name = type(value).__name__
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def member(of: Mapping[str, Any], name: Any, what: str) -> Any:
+    """Return what stands under a name.
+
+    Raises
+    ------
+    UnknownColumnError
+        There is no such name.
+    """
+    if not isinstance(name, str) or name not in of:
+        raise UnknownColumnError(f"There is no {what} {shown(name)}; there are {', '.join(of)}.")
+    return of[name]
 
 
 def plain(value: Any) -> Any:

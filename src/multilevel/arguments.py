@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, Union, cast
 
-from multilevel.argument_rules import Above, AtLeast, Between, Hint, Spellings
+from multilevel.argument_rules import Above, AtLeast, Between, Hint, NotEmpty, Spellings
 from multilevel.errors import ControlError
 from multilevel.signatures import Door, door_of
 
@@ -42,6 +42,7 @@ BootstrapKind: TypeAlias = Literal["parametric", "residual", "cluster"]
 BootstrapInterval: TypeAlias = Annotated[
     Literal["percentile", "basic", "normal", "bca"], Spellings({"perc": "percentile", "norm": "normal"})
 ]
+FileName: TypeAlias = Annotated[str, NotEmpty()]
 VcovName: TypeAlias = Literal["model", "CR0", "CR1", "CR1S", "CR2"]
 IntervalName: TypeAlias = Literal["confidence", "prediction"]
 MethodName: TypeAlias = Literal["analytic", "simulation"]
@@ -167,12 +168,17 @@ def checked(function: F) -> F:
     return cast(F, _behind_door(function, f"{function.__name__}()", function.__globals__, bound=False))
 
 
+def checked_method(method: F) -> F:
+    """Check the arguments of a method (`checked_methods` does so for all of a class)."""
+    return cast(F, _behind_door(method, f"{method.__name__}()", method.__globals__, bound=True))
+
+
 def checked_methods(owner: C) -> C:
     """Check the arguments of all public methods that a class defines."""
     for name, value in list(vars(owner).items()):
         inner = value.__func__ if isinstance(value, classmethod) else value
         if not name.startswith("_") and inspect.isfunction(inner):
-            behind = _behind_door(inner, f"{name}()", inner.__globals__, bound=True)
+            behind = checked_method(inner)
             setattr(owner, name, classmethod(behind) if isinstance(value, classmethod) else behind)
     return owner
 

@@ -28,6 +28,7 @@ from multilevel.argument_rules import (
     ListOf,
     MappingOf,
     Missing,
+    NotEmpty,
     Numeral,
     OneOf,
     Rule,
@@ -131,6 +132,8 @@ def _narrowed(rule: Rule, more: Iterable[Any]) -> Rule:
             return ANYTHING
         if isinstance(part, Hint):
             rule = Hinted(rule, part.text)
+        elif isinstance(part, NotEmpty):
+            rule = Text(filled=True)
         elif isinstance(part, Spellings):
             assert isinstance(rule, Choice)
             rule = Choice(rule.values, part.names)

@@ -11,7 +11,7 @@ import click
 from multilevel.cli.program import Failure, by_name
 from multilevel.cli.reading import as_factors
 from multilevel.cli.suggestions import suggest_columns
-from multilevel.engine.control import NLOPT_METHODS, SCIPY_METHODS, LmerControl
+from multilevel.engine.control import NLOPT_METHODS, SCIPY_METHODS, LmerControl, as_control
 from multilevel.errors import MultilevelError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ModelOptions:
     @property
     def control(self) -> LmerControl:
         """The optimiser and its options."""
-        return LmerControl(optimizer=self.optimizer, max_evaluations=self.max_evaluations)
+        return as_control({"optimizer": self.optimizer, "max_evaluations": self.max_evaluations})
 
     def prepared(self, data: pd.DataFrame) -> pd.DataFrame:
         """Return the data with those columns as factors that the options name."""

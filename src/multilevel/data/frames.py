@@ -116,6 +116,14 @@ class Frame:
         plain = isinstance(index, pandas.RangeIndex) and index.start == 0 and index.step == 1
         return None if plain else index
 
+    def to_pandas(self) -> Any:
+        """Return the data as a pandas frame, the columns as they are there."""
+        if self._kind == "mapping":
+            import pandas as pd
+
+            return pd.DataFrame(self._native)
+        return self._native if self._kind == "pandas" else self._native.to_pandas()
+
     def rows(self, kept: BoolArray) -> Any:
         """Return some of the rows, as a frame of the library that the data came from."""
         if self._kind == "pandas":

@@ -153,7 +153,7 @@ def _own(label: str, function: Callable[[Any], Any]) -> Statistic:
         results = [function(part) if len(part) else np.nan for part in parts]
         try:
             found = np.array(results, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"The statistic {label!r} must return one number for each group.") from error
         if found.ndim != 1:
             raise DataError(f"The statistic {label!r} must return one number for each group, not an array.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multilevel._version import __version__
-from multilevel.arguments import DdfName, Level, checked, checked_methods
+from multilevel.arguments import DdfName, FileName, Level, checked, checked_methods
 from multilevel.documents.code import data_facts, reproducing_code
 from multilevel.documents.left_out import left_out
 from multilevel.documents.methods import Methods, methods_paragraph
@@ -85,7 +85,7 @@ class Report:
 @checked
 def report(
     fit: LinearMixedModel,
-    path: str | os.PathLike[str] | None = None,
+    path: FileName | os.PathLike[str] | None = None,
     *,
     title: str | None = None,
     ddf: DdfName = "satterthwaite",

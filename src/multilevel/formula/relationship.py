@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import checked
+from multilevel.data.arrays import number_array
 from multilevel.data.levels import level_text
 from multilevel.errors import DataError, DataTypeError
 from multilevel.formula.design import GroupingFactor, LevelRelation
@@ -110,10 +111,10 @@ def _matrix(matrix: Any) -> tuple[FloatArray, tuple[str, ...] | None]:
             raise DataError(
                 "The relationship matrix must have the same labels in its rows and columns, in the same order."
             )
-        return np.array(matrix.to_numpy(), dtype=np.float64), rows
+        return number_array(matrix.to_numpy(), "A relationship matrix"), rows
     try:
         found = np.array(matrix, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataTypeError(f"A relationship matrix must hold numbers, not {type(matrix).__name__}.") from error
     return found, None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import Level, checked, checked_methods
+from multilevel.arguments import Count, Level, checked, checked_methods
 from multilevel.engine.constrained import ConstrainedWhitened, constrain
 from multilevel.engine.newton import minimise
 from multilevel.engine.objective import Objective
@@ -373,7 +373,7 @@ def profile(
     which: str | Sequence[str] | None = None,
     *,
     level: Level = 0.99,
-    points: int = 8,
+    points: Count = 8,
     progress: bool = False,
 ) -> Profile:
     """Profile the likelihood of a model.

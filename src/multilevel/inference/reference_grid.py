@@ -292,7 +292,7 @@ def _variable(column: Column, made_factor: bool, chosen: Any, *, at_mean: bool) 
         if not few or len(np.unique(numbers)) > FEW_VALUES:
             try:
                 given = None if listed is None else tuple(float(value) for value in listed)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise DataTypeError(f"at gives {column.name!r}, which is numeric, the values {listed!r}.") from None
             return GridVariable(column.name, given or (float(np.mean(numbers)),), None)
         if listed is not None and not set(map(level_text, listed)) <= set(map(level_text, np.unique(numbers))):

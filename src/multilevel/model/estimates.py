@@ -12,6 +12,7 @@ import numpy as np
 from multilevel.arguments import VcovName, checked_methods, idle
 from multilevel.engine.fit import Convergence, is_singular
 from multilevel.model.fit_facts import FitFacts, whole
+from multilevel.model.lookup import lookup
 from multilevel.model.variance_components import VarianceComponents, term_variance
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ class Estimates(FitFacts):
 
     @property
     def fixef(self) -> pd.Series[float]:
-        """Fixed effects, in the order of the columns of X."""
-        import pandas as pd
+        """Fixed effects, in the order of the columns of X; R's ``fixef()``, with or without parentheses."""
+        from multilevel.model.called import CalledSeries
 
-        return pd.Series(self._engine.beta.copy(), index=list(self._design.fixed_names), name="estimate")
+        return CalledSeries(self._engine.beta.copy(), index=list(self._design.fixed_names), name="estimate")
 
     def fixed_effects(self, *, add_dropped: bool = False) -> pd.Series[float]:
         """Return the fixed effects, with NaN for columns dropped for rank where asked.
@@ -101,6 +102,7 @@ class Estimates(FitFacts):
         """How the fit ended, judged by the exact gradient and Hessian."""
         return self._engine.convergence
 
+    @lookup
     def varcorr(self) -> VarianceComponents:
         """Return the variances and correlations of the random effects, and the residual standard deviation."""
         parts = []

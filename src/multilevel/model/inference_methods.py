@@ -35,7 +35,7 @@ class InferenceMethods(FitFacts):
         which: str | Sequence[str] | None = None,
         *,
         level: Level = 0.99,
-        points: int = 8,
+        points: Count = 8,
         progress: bool = False,
     ) -> Profile:
         """Profile the likelihood of the parameters (see `multilevel.inference.profile.profile`)."""

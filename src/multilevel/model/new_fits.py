@@ -133,7 +133,7 @@ class NewFits(Estimates):
         """Return new responses as rows, checked."""
         try:
             rows = np.atleast_2d(np.ascontiguousarray(values, dtype=np.float64))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataTypeError(
                 f"The new response must be numbers, one value for each of the {self.nobs} rows used."
             ) from error

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.argument_rules import member
 from multilevel.arguments import checked_methods
-from multilevel.errors import DataError
+from multilevel.errors import DataError, UnknownColumnError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,9 +82,8 @@ class RandomEffects(Mapping[str, "pd.DataFrame"]):
         return len(self._groups)
 
     def _find(self, group: str) -> GroupEffects:
-        if group not in self._groups:
-            raise KeyError(f"no grouping factor {group!r}: there are {', '.join(self._groups)}")
-        return self._groups[group]
+        found: GroupEffects = member(self._groups, group, "grouping factor")
+        return found
 
     def conditional_variances(self, group: str) -> FloatArray:
         """Return the conditional covariance matrices of one grouping factor, shape (levels, k, k).
@@ -95,7 +95,7 @@ class RandomEffects(Mapping[str, "pd.DataFrame"]):
         """
         found = self._find(group)
         if found.covariances is None:
-            raise KeyError("the conditional variances were not worked out: call ranef(cond_var=True)")
+            raise UnknownColumnError("The conditional variances were not worked out: call ranef(cond_var=True).")
         return found.covariances
 
     def to_frame(self) -> pd.DataFrame:

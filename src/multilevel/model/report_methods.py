@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
-from multilevel.arguments import DdfName, Level, VcovName, checked_methods, idle, robust_options
+from multilevel.arguments import DdfName, FileName, Level, VcovName, checked_methods, idle, robust_options
 from multilevel.model.fit_facts import FitFacts, whole
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class ReportMethods(FitFacts):
         """Return the summary for a notebook."""
         return self.summary()._repr_html_()
 
-    def save(self, path: str | PathLike[str], *, data: bool = False) -> None:
+    def save(self, path: FileName | PathLike[str], *, data: bool = False) -> None:
         """Save the fit to a file that `multilevel.load` reads (see `multilevel.export.fit_file.save`).
 
         Parameters

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.argument_rules import member
 from multilevel.arguments import checked_methods
 from multilevel.engine.structures import STRUCTURE_NAMES, CovarianceStructure, NaturalElement, element_name
 
@@ -116,11 +117,10 @@ class VarianceComponents:
         """Return the covariance matrix of a grouping factor's random effects."""
         import pandas as pd
 
-        own = [term for term in self.terms if term.group == group]
-        if not own:
-            raise KeyError(
-                f"no grouping factor {group!r}: there are {', '.join(dict.fromkeys(t.group for t in self.terms))}"
-            )
+        by_group: dict[str, list[TermVariance]] = {}
+        for term in self.terms:
+            by_group.setdefault(term.group, []).append(term)
+        own: list[TermVariance] = member(by_group, group, "grouping factor")
         names = [name for term in own for name in term.names]
         matrix = np.zeros((len(names), len(names)))
         at = 0

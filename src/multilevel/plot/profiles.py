@@ -28,7 +28,9 @@ MOST_PAIRS = 8
 
 
 def _chosen(profile: Profile, which: str | Sequence[str] | None) -> list[str]:
-    names = list(profile.profiled) if which is None else [which] if isinstance(which, str) else list(which)
+    names = (
+        list(profile.profiled) if which is None else [which] if isinstance(which, str) else list(dict.fromkeys(which))
+    )
     for name in names:
         if name not in profile.points:
             raise ControlError(f"There is no profile of {name!r}; there are {', '.join(profile.profiled)}.")

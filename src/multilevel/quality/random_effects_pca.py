@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.argument_rules import member
 from multilevel.arguments import checked, checked_methods
 from multilevel.quality.several_tables import SeveralTables
 from multilevel.reporting.cells import number_cells
@@ -68,7 +69,8 @@ class RandomEffectsPCA(SeveralTables, Mapping[str, GroupComponents]):
 
     def __getitem__(self, group: str) -> GroupComponents:
         """Return the components of a grouping factor."""
-        return self.groups[group]
+        found: GroupComponents = member(self.groups, group, "grouping factor")
+        return found
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the grouping factors."""
@@ -99,7 +101,7 @@ class RandomEffectsPCA(SeveralTables, Mapping[str, GroupComponents]):
         """Return the loadings of a grouping factor's components, columns of the model in rows."""
         import pandas as pd
 
-        found = self.groups[group]
+        found = self[group]
         heads = [f"PC{j + 1}" for j in range(len(found.names))]
         return pd.DataFrame(found.loadings.copy(), index=list(found.names), columns=heads)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multilevel.arguments import PStyle, checked_methods
+from multilevel.arguments import FileName, PStyle, checked_methods
 from multilevel.errors import ControlError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Forms:
 
     def save(
         self,
-        path: str | os.PathLike[str],
+        path: FileName | os.PathLike[str],
         *,
         digits: int | None = None,
         labels: Mapping[str, str] | None = None,

@@ -7,8 +7,9 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from multilevel.arguments import Count, DdfName, Level, checked_fields, checked_methods
+from multilevel.arguments import Count, DdfName, Level, Reml, Seed, checked_fields, checked_methods
 from multilevel.data.frames import unknown_column
+from multilevel.engine.control import Control, as_control
 from multilevel.errors import ControlError, DataTypeError, FormulaError, UnknownColumnError
 from multilevel.formula.grammar import Formula, parse_formula
 from multilevel.formula.syntax import Name
@@ -20,7 +21,7 @@ from multilevel.simulation.truth import Truth
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.engine.control import LmerControl
+    from multilevel.simulation.r_random import RRandom
     from multilevel.simulation.study import Study
 
 Recipe = str | float | Callable[[Any, "pd.DataFrame"], Any] | tuple[Callable[[Any, "pd.DataFrame"], Any], str]
@@ -214,7 +215,7 @@ class DataDesign:
                 f"A design has no part {unknown[0]!r}; it has {', '.join(self.__dataclass_fields__)}."
             ) from None
 
-    def draw(self, rng: Any = None) -> tuple[pd.DataFrame, Truth]:
+    def draw(self, rng: Seed | RRandom = None) -> tuple[pd.DataFrame, Truth]:
         """Draw data.
 
         Parameters
@@ -242,11 +243,11 @@ class DataDesign:
         *,
         level: Level = 0.95,
         ddf: DdfName = "satterthwaite",
-        rng: Any = None,
+        rng: Seed | RRandom = None,
         threads: Count | None = None,
         progress: bool = False,
-        reml: bool = True,
-        control: LmerControl | None = None,
+        reml: Reml = True,
+        control: Control = None,
     ) -> Study:
         """Draw and fit many data sets; `recover` says what the estimates amount to.
 
@@ -288,7 +289,7 @@ class DataDesign:
             threads=threads,
             progress=progress,
             reml=reml,
-            control=control,
+            control=as_control(control),
         )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import Count, DdfName, Level, checked
-from multilevel.engine.control import LmerControl
+from multilevel.arguments import Count, DdfName, Level, Reml, Seed, checked
+from multilevel.engine.control import Control, as_control
 from multilevel.engine.fit import is_singular
 from multilevel.engine.refit import refit_all
 from multilevel.errors import ControlError, DataError, MultilevelWarning
@@ -33,6 +33,9 @@ from multilevel.simulation.replicates import (
     each_fitted,
     run_replicates,
 )
+
+if TYPE_CHECKING:
+    from multilevel.simulation.r_random import RRandom
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,13 +59,13 @@ def power(
     sigma: float | None = None,
     extend: Mapping[str, Any] | None = None,
     within: Mapping[str, int] | None = None,
-    rng: Any = None,
+    rng: Seed | RRandom = None,
     threads: Count | None = None,
     progress: bool = False,
     level: Level = 0.95,
     interval: ShareInterval = "clopper-pearson",
-    reml: bool = True,
-    control: LmerControl | None = None,
+    reml: Reml = True,
+    control: Control = None,
 ) -> PowerResult:
     """Find the power of tests by simulation: draw data, fit, test, and count.
 
@@ -166,7 +169,7 @@ def power(
     if not 0.0 < alpha < 1.0:
         raise ControlError(f"alpha must lie between 0 and 1; it is {alpha}.")
     changes = {"effects": effects, "random": random, "sigma": sigma, "extend": extend, "within": within}
-    source = source_of(model, formula, changes, reml, control)
+    source = source_of(model, formula, changes, reml, None if control is None else as_control(control))
     pilot = pilot_fit(source)
     tests = make_tests(source, pilot, test, reduced, ddf)
     outcomes = run_replicates(source.sample, _work(source, tests), n, rng, threads, progress, "power")

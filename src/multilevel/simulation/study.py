@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import Level, checked_methods
+from multilevel.arguments import Level, Seed, checked_methods
 from multilevel.engine.control import LmerControl
 from multilevel.errors import DataError
 from multilevel.formula.grammar import Formula
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.model.fitted import LinearMixedModel
+    from multilevel.simulation.r_random import RRandom
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -107,7 +108,7 @@ def run_study(
     *,
     level: float,
     ddf: str,
-    rng: Any,
+    rng: Seed | RRandom,
     threads: int | None,
     progress: bool,
     reml: bool,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from multilevel.argument_rules import member
 from multilevel.arguments import Seed, checked, checked_methods
 from multilevel.errors import ControlError
 from multilevel.quality.checks.autocorrelation import check_autocorrelation
@@ -53,10 +54,8 @@ class ModelChecks(Forms, Mapping[str, Check]):
 
     def __getitem__(self, name: str) -> Check:
         """Return the check of that name."""
-        for check in self.checks:
-            if check.name == name:
-                return check
-        raise KeyError(name)
+        found: Check = member({check.name: check for check in self.checks}, name, "check")
+        return found
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""

@@ -261,7 +261,7 @@ def _with_means(
 
 
 @checked
-def check_random_effects_correlation(fit: LinearMixedModel, group: Any = None) -> Check:
+def check_random_effects_correlation(fit: LinearMixedModel, group: str | None = None) -> Check:
     """Check whether the random effects go with the cluster means of the predictors, which the model assumes they do not.
 
     Parameters
