@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import subprocess
 import sys
@@ -81,6 +82,13 @@ def test_errors_are_also_the_built_in_ones():
         assert issubclass(warning, UserWarning)
 
 
+class Finder(doctest.DocTestFinder):
+    """Finds the examples of functions whose arguments are checked, too: they are behind a function of another module."""
+
+    def _from_module(self, module, object):
+        return super()._from_module(module, inspect.unwrap(object))
+
+
 # ---- examples ----------------------------------------------------------------------------------------------------------
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(ml.__path__, "multilevel."))
@@ -96,7 +104,7 @@ def test_examples(name):
         if error.name in OPTIONAL:
             pytest.skip(f"needs {error.name}")
         raise
-    finder = doctest.DocTestFinder(exclude_empty=True)
+    finder = Finder(exclude_empty=True)
     for test in finder.find(module, name):
         if any(package in example.source for example in test.examples for package in OPTIONAL) and not all(
             importlib.util.find_spec(package) for package in OPTIONAL

@@ -10,7 +10,7 @@ import click
 
 from multilevel.cli.modelling import ABOUT_FORMULAS, ModelOptions, model_options
 from multilevel.cli.output import format_option, is_watched, output_option, render, warnings_on_stderr, write_text
-from multilevel.cli.program import EXIT_CODES, FAILED
+from multilevel.cli.program import EXIT_CODES, FAILED, Command
 from multilevel.cli.reading import read_table
 from multilevel.cli.suggestions import suggest_files
 
@@ -23,6 +23,7 @@ TABLES = ("tests", "performance", "coefficients")
 
 
 @click.command(
+    cls=Command,
     epilog=f"""\b
 Examples:
   multilevel compare dataset:sleepstudy "Reaction ~ Days + (1 | Subject)" \\
@@ -44,7 +45,7 @@ All models are fitted to the same rows: those in which none of them lacks a valu
 
 {ABOUT_FORMULAS}
 
-{EXIT_CODES}"""
+{EXIT_CODES}""",
 )
 @click.argument("file", shell_complete=suggest_files)
 @click.argument("formulas", nargs=-1, required=True, metavar="FORMULA FORMULA...")

@@ -13,7 +13,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from multilevel.cli.program import main
+from multilevel.cli.program import Command, main
 
 VARIABLE = "_MULTILEVEL_COMPLETE"
 """The environment variable by which the script asks the program for completions."""
@@ -47,6 +47,7 @@ class _Bash(BashComplete):
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   multilevel completion bash >> ~/.bashrc
@@ -58,7 +59,7 @@ Then, in a new shell, with the tabulator key:
   multilevel pl<TAB>                             commands
   multilevel fit dataset:sl<TAB>                 data sets
   multilevel describe scores.csv --cluster sc<TAB>   columns of the file
-  multilevel plot scores.csv "…" --type <TAB>    kinds of pictures"""
+  multilevel plot scores.csv "…" --type <TAB>    kinds of pictures""",
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:

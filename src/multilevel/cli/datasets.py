@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import click
 
+from multilevel.cli.program import Command
 from multilevel.cli.reading import DATASET, no_dataset
 from multilevel.cli.suggestions import suggest_datasets
 
 
 @click.command(
+    cls=Command,
     epilog="""\b
 Examples:
   multilevel datasets
   multilevel datasets cake
-  multilevel fit dataset:cake "angle ~ recipe * temperature + (1 | recipe:replicate)" """
+  multilevel fit dataset:cake "angle ~ recipe * temperature + (1 | recipe:replicate)" """,
 )
 @click.argument("name", required=False, shell_complete=suggest_datasets)
 def datasets(name: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from multilevel.cli.output import format_option, output_option, render, warnings_on_stderr, write_text
-from multilevel.cli.program import EXIT_CODES
+from multilevel.cli.program import EXIT_CODES, Command
 from multilevel.cli.reading import check_columns, read_table
 from multilevel.cli.suggestions import suggest_columns, suggest_files
 from multilevel.errors import DataError
@@ -18,6 +18,7 @@ TABLES = ("statistics", "correlations", "sizes", "levels", "variances")
 
 
 @click.command(
+    cls=Command,
     short_help="Describe the columns of a table, and its clusters.",
     epilog=f"""\b
 Examples:

@@ -9,7 +9,7 @@ import click
 
 from multilevel.cli.modelling import ABOUT_FORMULAS, ModelOptions, model_options
 from multilevel.cli.output import as_json, format_option, output_option, warnings_on_stderr, write_text
-from multilevel.cli.program import EXIT_CODES, FAILED
+from multilevel.cli.program import EXIT_CODES, FAILED, Command
 from multilevel.cli.reading import read_table
 from multilevel.cli.suggestions import suggest_files
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Command,
     epilog=f"""\b
 Examples:
   multilevel fit dataset:sleepstudy "Reaction ~ Days + (Days | Subject)"
@@ -37,7 +38,7 @@ What the summary says:
   singular         a variance is estimated as zero, or a correlation as +1 or -1: the random part
                    asks more than the data can tell
 
-{EXIT_CODES}"""
+{EXIT_CODES}""",
 )
 @click.argument("file", shell_complete=suggest_files)
 @click.argument("formula")

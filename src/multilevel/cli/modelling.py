@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from multilevel.cli.program import Failure
+from multilevel.cli.program import Failure, by_name
 from multilevel.cli.reading import as_factors
 from multilevel.cli.suggestions import suggest_columns
-from multilevel.engine.control import NLOPT_METHODS, SCIPY_METHODS, LmerControl
+from multilevel.engine.control import NLOPT_METHODS, SCIPY_METHODS, LmerControl, as_control
 from multilevel.errors import MultilevelError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from multilevel.model.fitted import LinearMixedModel
 
-DDF_NAMES = click.Choice(["satterthwaite", "kenward-roger", "residual", "asymptotic"])
+DDF_NAMES = click.Choice(["satterthwaite", "kenward-roger", "residual", "asymptotic"], case_sensitive=False)
 """Methods of finding denominator degrees of freedom."""
 
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
@@ -52,12 +52,12 @@ class ModelOptions:
         """Take the options of models out of all options of a command."""
         coded = [_contrast(text) for text in options.pop("contrasts")]
         names = [name for name in cls.__dataclass_fields__ if name != "contrasts"]
-        return cls(contrasts=dict(coded), **{name: options.pop(name) for name in names})
+        return cls(contrasts=by_name(coded, "--contrasts"), **{name: options.pop(name) for name in names})
 
     @property
     def control(self) -> LmerControl:
         """The optimiser and its options."""
-        return LmerControl(optimizer=self.optimizer, max_evaluations=self.max_evaluations)
+        return as_control({"optimizer": self.optimizer, "max_evaluations": self.max_evaluations})
 
     def prepared(self, data: pd.DataFrame) -> pd.DataFrame:
         """Return the data with those columns as factors that the options name."""
@@ -125,11 +125,10 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--optimizer",
             metavar="NAME",
-            type=click.Choice(["newton", *SCIPY_METHODS, *NLOPT_METHODS]),
+            type=click.Choice(["newton", *SCIPY_METHODS, *NLOPT_METHODS], case_sensitive=False),
             default="newton",
             show_default=True,
-            help=f"How the criterion is minimised: newton, {', '.join(SCIPY_METHODS)}, or, with the nlopt package,"
-            f" {', '.join(NLOPT_METHODS)}.",
+            help=f"How the criterion is minimised: newton, {', '.join([*SCIPY_METHODS, *NLOPT_METHODS])}.",
         ),
         click.option(
             "--max-evaluations",

@@ -13,7 +13,7 @@ import click
 from multilevel.cli.compare import fit_same_rows
 from multilevel.cli.modelling import SHARE, ModelOptions, model_options
 from multilevel.cli.output import check_ending, doing, is_watched, output_option, warnings_on_stderr
-from multilevel.cli.program import EXIT_CODES, FAILED
+from multilevel.cli.program import EXIT_CODES, FAILED, Command, by_name
 from multilevel.cli.reading import read_table
 from multilevel.cli.suggestions import suggest_columns, suggest_files
 from multilevel.errors import ControlError, DataError
@@ -37,6 +37,7 @@ TERMS = {"profile": "which"}
 
 
 @click.command(
+    cls=Command,
     epilog=f"""\b
 Examples:
   multilevel plot dataset:sleepstudy "Reaction ~ Days + (Days | Subject)" --type re -o re.png
@@ -67,7 +68,7 @@ Of several models (give two formulas or more):
 --option NAME=VALUE reaches every option of a picture that the functions in multilevel.plot
 describe; a VALUE is read as JSON where it can be (0.9, true, ["a", "b"]) and as text otherwise.
 
-{EXIT_CODES}"""
+{EXIT_CODES}""",
 )
 @click.argument("file", shell_complete=suggest_files)
 @click.argument("formulas", nargs=-1, required=True, metavar="FORMULA...")
@@ -130,7 +131,11 @@ def plot(
     if kind == "comparison" and len(formulas) != 2:
         raise click.UsageError("A picture of type comparison needs two formulas, before and after", context)
     how = ModelOptions.taken(options)
-    chosen = dict(_option(text) for text in extra)
+    chosen = by_name(map(_option, extra), "--option")
+    beside = {TERMS.get(kind, "terms"): terms, "cluster" if kind == "clusters" else "group": group, "level": level}
+    for name, value in beside.items():
+        if value is not None and name in chosen:
+            raise click.UsageError(f"{name!r} is given both by an option of its own and by --option", context)
     if terms is not None:
         chosen[TERMS.get(kind, "terms")] = [name.strip() for name in terms.split(",")]
     if group is not None:

@@ -10,7 +10,7 @@ import click
 
 from multilevel.cli.modelling import DDF_NAMES, SHARE, ModelOptions, model_options
 from multilevel.cli.output import format_option, is_watched, output_option, render, warnings_on_stderr, write_text
-from multilevel.cli.program import EXIT_CODES
+from multilevel.cli.program import EXIT_CODES, Command, by_name
 from multilevel.cli.reading import read_table
 from multilevel.cli.suggestions import suggest_files
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    cls=Command,
     epilog=f"""\b
 Examples:
   multilevel simulate power trial.toml -n 1000 --seed 1
@@ -35,7 +36,7 @@ What is shown:
   type M     how many times too large significant estimates are on average
 A progress bar is shown on a terminal.
 
-{EXIT_CODES}"""
+{EXIT_CODES}""",
 )
 @click.argument("file", metavar="DESIGN_OR_FILE", shell_complete=suggest_files)
 @click.argument("formula", required=False)
@@ -140,14 +141,15 @@ def load_design(file: str) -> DataDesign:
 
 def _numbers(texts: Sequence[str], option: str, kind: type[float] | type[int]) -> dict[str, Any] | None:
     """Read ``NAME=NUMBER`` several times."""
-    found = {}
-    for text in texts:
+
+    def number(text: str) -> tuple[str, Any]:
         name, _, value = text.rpartition("=")
         try:
-            found[name] = kind(value)
+            if name:
+                return name, kind(value)
         except ValueError:
-            name = ""
-        if not name:
-            what = "NUMBER" if kind is float else "WHOLE NUMBER"
-            raise click.BadParameter(f"{text!r} is not NAME={what}", param_hint=option)
-    return found or None
+            pass
+        what = "NUMBER" if kind is float else "WHOLE NUMBER"
+        raise click.BadParameter(f"{text!r} is not NAME={what}", param_hint=option)
+
+    return by_name(map(number, texts), option) or None

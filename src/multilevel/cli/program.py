@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -26,6 +27,36 @@ Exit codes:
 
 class Failure(click.ClickException):
     """Something that was used as it should be, and yet could not be done."""
+
+
+class Command(click.Command):
+    """A command whose options are given once: the last of two would hide the one before."""
+
+    def make_parser(self, ctx: click.Context) -> Any:
+        """Return a parser that refuses an option's second value where it takes one."""
+        parser: Any = super().make_parser(ctx)
+        parse = parser.parse_args
+
+        def parse_once(args: list[str]) -> Any:
+            values, rest, order = parse(args)
+            for option in order:
+                several = getattr(option, "multiple", False) or getattr(option, "count", False)
+                if isinstance(option, click.Option) and not several and order.count(option) > 1:
+                    raise click.UsageError(f"Option {option.opts[-1]!r} is given more than once", ctx)
+            return values, rest, order
+
+        parser.parse_args = parse_once
+        return parser
+
+
+def by_name(pairs: Iterable[tuple[str, Any]], option: str) -> dict[str, Any]:
+    """Return what was given as ``NAME=VALUE``; refuse two values of one name."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given more than once", param_hint=option)
+        found[name] = value
+    return found
 
 
 class _Program(click.Group):

@@ -9,12 +9,13 @@ import click
 
 from multilevel.cli.modelling import ABOUT_FORMULAS, DDF_NAMES, SHARE, ModelOptions, model_options
 from multilevel.cli.output import check_ending, doing, output_option, warnings_on_stderr
-from multilevel.cli.program import EXIT_CODES, FAILED
+from multilevel.cli.program import EXIT_CODES, FAILED, Command
 from multilevel.cli.reading import read_table
 from multilevel.cli.suggestions import suggest_files
 
 
 @click.command(
+    cls=Command,
     epilog=f"""\b
 Examples:
   multilevel report dataset:sleepstudy "Reaction ~ Days + (Days | Subject)" -o report.html
@@ -30,7 +31,7 @@ readable on a phone and in print. Pictures need plotnine: pip install 'multileve
 
 {ABOUT_FORMULAS}
 
-{EXIT_CODES}"""
+{EXIT_CODES}""",
 )
 @click.argument("file", shell_complete=suggest_files)
 @click.argument("formula")

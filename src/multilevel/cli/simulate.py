@@ -17,7 +17,7 @@ from multilevel.cli.output import (
     write_text,
 )
 from multilevel.cli.power import load_design, power
-from multilevel.cli.program import EXIT_CODES, FAILED
+from multilevel.cli.program import EXIT_CODES, FAILED, Command
 from multilevel.cli.reading import read_table
 from multilevel.cli.suggestions import suggest_files
 from multilevel.errors import DataError
@@ -46,6 +46,7 @@ def simulate() -> None:
 
 
 @simulate.command(
+    cls=Command,
     epilog=f"""\b
 Examples:
   multilevel simulate model scores.csv "score ~ hours + (1 | school)" -n 100 --seed 1 -o simulated.csv
@@ -56,7 +57,7 @@ The columns sim_1, sim_2, ... hold the responses. They are empty in rows that th
 missing values. The same seed gives the same numbers, and the first of many are those of few;
 with --r-seed they are those of R's simulate(fit, n, seed = ...).
 
-{EXIT_CODES}"""
+{EXIT_CODES}""",
 )
 @click.argument("file", shell_complete=suggest_files)
 @click.argument("formula")
@@ -108,6 +109,7 @@ def model(
 
 
 @simulate.command(
+    cls=Command,
     epilog=f"""\b
 Examples:
   multilevel simulate scenario slopes --about
@@ -122,7 +124,7 @@ The scenarios, patients (rows) treated by therapists (clusters, k_id):
   4  slopes      the effect of a predictor differs between therapists
 The random numbers are R's: a script that makes the same draws after set.seed(123) has the same data.
 
-{EXIT_CODES}"""
+{EXIT_CODES}""",
 )
 @click.argument("name", type=click.Choice([*SCENARIOS, "1", "2", "3", "4"]), metavar="NAME")
 @click.option("--clusters", type=click.IntRange(min=2), default=100, show_default=True, help="Number of clusters.")
@@ -148,6 +150,7 @@ def scenario(name: str, clusters: int, size: int, seed: int, about: bool, output
 
 
 @simulate.command(
+    cls=Command,
     epilog=f"""\b
 Examples:
   multilevel simulate design --example > trial.toml
@@ -182,7 +185,7 @@ Functions for predictors: uniform(low, high), normal(mean, sd), lognormal(mean, 
   chisq(df), integers(low, high), sample(values, prob), balanced(values), cycle(values), index(),
   plogis(x), effect(school); and arithmetic, comparisons and functions as in formulas.
 
-{EXIT_CODES}"""
+{EXIT_CODES}""",
 )
 @click.argument("file", metavar="DESIGN", required=False, type=click.Path())
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the random numbers.")

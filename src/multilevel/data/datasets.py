@@ -13,6 +13,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from multilevel.arguments import checked
 from multilevel.errors import DataError
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ _INFOS = (
 _BY_NAME = MappingProxyType({info.name: info for info in _INFOS})
 
 
+@checked
 def dataset_names() -> tuple[str, ...]:
     """Return the names that `load_dataset` takes.
 
@@ -177,6 +179,7 @@ def dataset_names() -> tuple[str, ...]:
     return tuple(_BY_NAME)
 
 
+@checked
 def describe_dataset(name: str) -> DatasetInfo:
     """Say what a data set holds and where it comes from.
 
@@ -207,6 +210,7 @@ def describe_dataset(name: str) -> DatasetInfo:
     return info
 
 
+@checked
 def load_dataset(name: str) -> pd.DataFrame:
     """Load an example data set.
 

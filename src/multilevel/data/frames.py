@@ -79,6 +79,22 @@ class Frame:
         plain = isinstance(index, pandas.RangeIndex) and index.start == 0 and index.step == 1
         return None if plain else index
 
+    def to_pandas(self) -> Any:
+        """Return the data as a pandas frame, the columns as they are there."""
+        if self._kind == "mapping":
+            import pandas as pd
+
+            return pd.DataFrame(self._native)
+        return self._native if self._kind == "pandas" else self._native.to_pandas()
+
+    def rows(self, kept: BoolArray) -> Any:
+        """Return some of the rows, as a frame of the library that the data came from."""
+        if self._kind == "pandas":
+            return self._native[kept]
+        if self._kind == "mapping":
+            return {name: _some(values, kept) for name, values in self._native.items()}
+        return self._native.filter(kept.tolist()).to_native()
+
     def column(self, name: str) -> Column:
         """Return a column.
 
@@ -363,6 +379,13 @@ def _as_mapping(data: Mapping[Any, Any]) -> dict[str, Any]:
             )
         found[name] = values if hasattr(values, "__len__") else list(values)
     return found
+
+
+def _some(values: Any, kept: BoolArray) -> Any:
+    """Return some values of a column of a mapping."""
+    if isinstance(values, list | tuple):
+        return [value for value, keep in zip(values, kept, strict=True) if keep]
+    return values.filter(kept.tolist()) if hasattr(values, "to_arrow") else values[kept]
 
 
 def _common_length(columns: Mapping[str, Any]) -> int:

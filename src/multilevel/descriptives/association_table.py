@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import checked_methods
 from multilevel.data.levels import level_text
 from multilevel.descriptives.table import FrameTable, cells_of, fixed, fixed_cells, frame_table, p_cells, places_for
 from multilevel.errors import ControlError
@@ -20,6 +21,7 @@ _LONGEST = 15
 """How many pairs are listed with their tests below the matrix."""
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class Association(FrameTable):
     """Covariances or correlations: what `covariance` and `correlation` return.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Level, checked
 from multilevel.data.frames import Frame
 from multilevel.descriptives.association import Pairs, covariances, kendall, pearson, spearman
 from multilevel.descriptives.association_table import Association
@@ -29,6 +30,7 @@ _KINDS = ("total", "within", "between")
 _NAMES = {"pearson": "Pearson correlations", "spearman": "Spearman correlations", "kendall": "Kendall correlations"}
 
 
+@checked
 def covariance(
     frame: Any,
     columns: str | Iterable[str] | None = None,
@@ -75,6 +77,7 @@ def covariance(
     return _tabulate(frame, columns, "covariance", by, None, None, 0.95, missing, "none")
 
 
+@checked
 def correlation(
     frame: Any,
     columns: str | Iterable[str] | None = None,
@@ -83,7 +86,7 @@ def correlation(
     by: str | Iterable[str] | None = None,
     cluster: str | Iterable[str] | None = None,
     kind: Kind | None = None,
-    level: float = 0.95,
+    level: Level = 0.95,
     missing: Missing = "pairwise",
     adjust: str = "none",
 ) -> Association:

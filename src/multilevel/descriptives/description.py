@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Column, Frame
 from multilevel.data.levels import level_text
@@ -63,6 +64,7 @@ class Description(FrameTable):
         return tables
 
 
+@checked
 def describe(
     frame: Any,
     columns: str | Iterable[str] | None = None,
@@ -141,6 +143,7 @@ def describe(
     return _described(chosen, None, options, title, notes)
 
 
+@checked
 def describe_by(
     frame: Any,
     by: str | Iterable[str],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import checked
 from multilevel.data.frames import Frame
 from multilevel.descriptives.groups import groups_of, numeric_columns, say_missing_groups
 from multilevel.descriptives.statistics import COUNTS, GroupedColumn, Statistic, statistic
@@ -40,6 +41,7 @@ class GroupSummary(FrameTable):
         return [frame_table(self._frame, self.title, labels=len(self.by))]
 
 
+@checked
 def group_summary(
     frame: Any,
     by: str | Iterable[str],
@@ -151,7 +153,7 @@ def _own(label: str, function: Callable[[Any], Any]) -> Statistic:
         results = [function(part) if len(part) else np.nan for part in parts]
         try:
             found = np.array(results, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"The statistic {label!r} must return one number for each group.") from error
         if found.ndim != 1:
             raise DataError(f"The statistic {label!r} must return one number for each group, not an array.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import checked_methods
 from multilevel.reporting.cells import Number, number_cells
 from multilevel.reporting.forms import Document, Forms, Notes, Paragraph
 from multilevel.reporting.tables import Table
@@ -24,6 +25,7 @@ _HEAD, _TAIL = 20, 5
 """How many rows of a long table are shown at its ends."""
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class FrameTable(Forms):
     """A table with a title and notes: what the functions that describe data return.

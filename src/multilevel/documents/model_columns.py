@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from multilevel.arguments import DdfName
 from multilevel.errors import MultilevelError
 from multilevel.inference.degrees_of_freedom import DdfName
 from multilevel.model.identification import identification_notes

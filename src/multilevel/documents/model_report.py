@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multilevel._version import __version__
+from multilevel.arguments import DdfName, FileName, Level, checked, checked_methods
 from multilevel.documents.code import data_facts, reproducing_code
 from multilevel.documents.left_out import left_out
 from multilevel.documents.methods import Methods, methods_paragraph
@@ -22,7 +23,6 @@ from multilevel.errors import ControlError
 from multilevel.files import write_text
 from multilevel.inference.anova import anova
 from multilevel.inference.anova_table import AnovaTable
-from multilevel.inference.degrees_of_freedom import DdfName
 from multilevel.quality.checks.model import ModelChecks, check_model
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 BADGES = {True: ("ok", "OK"), False: ("warn", "Look at this"), None: ("none", "Not checked")}
 
 
+@checked_methods
 @dataclass(frozen=True, repr=False)
 class Report:
     """A report on a fitted model.
@@ -88,13 +89,14 @@ class Report:
         )
 
 
+@checked
 def report(
     fit: LinearMixedModel,
-    path: str | os.PathLike[str] | None = None,
+    path: FileName | os.PathLike[str] | None = None,
     *,
     title: str | None = None,
     ddf: DdfName = "satterthwaite",
-    level: float = 0.95,
+    level: Level = 0.95,
     pictures: bool = True,
     checks: bool = True,
     source: str | None = None,

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from multilevel.arguments import DdfName, Level, PStyle, checked, checked_methods
 from multilevel.documents.model_columns import ModelColumns, model_columns
 from multilevel.documents.model_rows import HEADS, MEASURES, Measure, Show, model_rows
 from multilevel.documents.model_text import grouped_text
 from multilevel.errors import ControlError
-from multilevel.inference.degrees_of_freedom import DdfName
 from multilevel.reporting.forms import Document, Forms, Legend, Notes
-from multilevel.reporting.style import PStyle, TableStyle, restyled
+from multilevel.reporting.style import TableStyle, restyled
 from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_MEASURES: tuple[Measure, ...] = ("variances", "icc", "groups", "nobs", "r2")
 
 
+@checked_methods
 @dataclass(frozen=True, repr=False)
 class ModelTable(Forms):
     """Models side by side: predictors in rows, for each model estimates, intervals and p-values, below them the random effects.
@@ -113,6 +114,7 @@ class ModelTable(Forms):
     __repr__ = __str__
 
 
+@checked
 def tab_model(
     *fits: LinearMixedModel,
     names: Sequence[str] | None = None,
@@ -124,7 +126,7 @@ def tab_model(
     intercept: bool = True,
     digits: int = 2,
     p_style: PStyle = "numeric",
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "satterthwaite",
     title: str = "",
     **named: LinearMixedModel,

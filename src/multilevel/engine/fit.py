@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.caller import warn_caller
-from multilevel.engine.control import LmerControl
+from multilevel.engine.control import LmerControl, check_start
 from multilevel.engine.exact_fit import SUSPECT, may_be_exact, refuse_exact_fit
 from multilevel.engine.factor import BlockedFactor
 from multilevel.engine.identification import (
@@ -37,7 +37,7 @@ from multilevel.engine.solutions import conditional_modes
 from multilevel.engine.start import starting_values
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.engine.whitening import ResidualModel, WhitenedProducts
-from multilevel.errors import ControlError, ConvergenceWarning, DataError, NotIdentifiedWarning
+from multilevel.errors import ConvergenceWarning, DataError, NotIdentifiedWarning
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
@@ -420,10 +420,7 @@ def _starts(products: CrossProducts, control: LmerControl) -> list[FloatArray]:
     if control.start is None:
         guess = starting_values(products)
         return [guess, *parameters.other_starts(guess)]
-    if len(control.start) != parameters.n_theta:
-        raise ControlError(
-            f"start has {len(control.start)} values and theta has {parameters.n_theta}: give one for each."
-        )
+    check_start(control.start, parameters.n_theta)
     return [parameters.from_user(np.asarray(control.start))]
 
 

@@ -71,7 +71,7 @@ def _nlopt(objective: Criterion, criterion: Any, start: FloatArray, control: Lme
         nlopt = importlib.import_module("nlopt")
     except ImportError as error:
         raise MissingDependencyError(
-            f"The optimizer {control.optimizer!r} needs the package nlopt: pip install 'multilevel[optimizers]'."
+            f"The optimizer {control.optimizer!r} needs the package nlopt, which is not installed: pip install nlopt."
         ) from error
     search = nlopt.opt(getattr(nlopt, NLOPT_METHODS[control.optimizer]), start.size)
 

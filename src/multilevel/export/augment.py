@@ -110,15 +110,9 @@ def as_pandas(data: Any) -> pd.DataFrame:
 
     if isinstance(data, pd.DataFrame):
         return data
-    if isinstance(data, dict):
-        return pd.DataFrame(data)
-    import narwhals.stable.v2 as nw
-
-    found: Any = nw.from_native(data)
-    if isinstance(found, nw.LazyFrame):
-        found = found.collect()
-    frame: pd.DataFrame = found.to_pandas()
-    return frame
+    whole = Frame(data)  # says what is no frame
+    found: pd.DataFrame = whole.to_pandas()
+    return found
 
 
 def _diagnostics(fit: LinearMixedModel) -> dict[str, FloatArray]:

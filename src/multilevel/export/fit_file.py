@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel._version import __version__
+from multilevel.arguments import checked
 from multilevel.errors import DataError, FileError, MissingFileError
 from multilevel.export.archive import MAX_BYTES, ArchiveReader, ArchiveWriter
 from multilevel.export.rows_not_saved import RowsNotSaved
@@ -153,6 +154,7 @@ def save(fit: LinearMixedModel, path: str | PathLike[str], *, data: bool = False
     writer.write(Path(path), manifest)
 
 
+@checked
 def load(path: str | PathLike[str], *, max_bytes: int = MAX_BYTES) -> LinearMixedModel:
     """Load a fit that was saved by `LinearMixedModel.save`.
 

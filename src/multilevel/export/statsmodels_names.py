@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Level, checked_methods
 from multilevel.errors import ControlError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class ModelNames:
         return self.formula
 
 
+@checked_methods
 class StatsmodelsNames:
     """Aliases of a fit's properties and methods.
 
@@ -91,7 +93,7 @@ class StatsmodelsNames:
         """Their p-values: ``summary().coefficients["p_value"]``."""
         return _table(self)["p_value"]
 
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
+    def conf_int(self, alpha: Level = 0.05) -> pd.DataFrame:
         """Return intervals of the fixed effects, in columns 0 and 1: those of ``confint("wald", ddf="satterthwaite")``.
 
         Parameters

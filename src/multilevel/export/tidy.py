@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multilevel.arguments import DdfName, VcovName
 from multilevel.errors import ControlError
 from multilevel.inference.coefficients import coefficient_table
 from multilevel.inference.intervals import check_level, confint, wald_interval
@@ -16,7 +17,6 @@ from multilevel.model.random_effects import label_column
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.model.fitted import LinearMixedModel
 
 EffectName = Literal["fixed", "ran_pars", "ran_vals", "ran_coefs"]
@@ -33,7 +33,7 @@ def tidy(
     level: float = 0.95,
     conf_method: Literal["wald", "profile", "bootstrap"] = "wald",
     ddf: DdfName = "satterthwaite",
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
     scales: Literal["sdcor", "vcov"] = "sdcor",
     **options: Any,
@@ -134,7 +134,7 @@ def _values(part: dict[str, Any], name: str) -> list[Any]:
 
 
 def _fixed(
-    fit: LinearMixedModel, ddf: DdfName, vcov: str, cluster: Any, intervals: pd.DataFrame | None
+    fit: LinearMixedModel, ddf: DdfName, vcov: VcovName, cluster: Any, intervals: pd.DataFrame | None
 ) -> dict[str, Any]:
     table = coefficient_table(fit, ddf, vcov=vcov, cluster=cluster)
     part: dict[str, Any] = {"effect": ["fixed"] * len(table), "term": list(table.index)}

@@ -43,7 +43,7 @@ def build_design(
     *,
     weights: Any = None,
     offset: Any = None,
-    contrasts: Mapping[str, Any] | None = None,
+    contrasts: Mapping[str, Any] | str | None = None,
     na_action: str = "omit",
     residual: Any = None,
     relationship: Any = None,
@@ -64,7 +64,8 @@ def build_design(
     contrasts
         For a factor of the fixed part, by its name, how it is coded: ``"treatment"`` (the default), ``"sum"``,
         ``"helmert"``, ``"poly"`` (the default of ordered factors), ``"SAS"``, ``("treatment", base)``, or a matrix with
-        a row per level. As in lme4 they do not apply to the columns of random-effects terms.
+        a row per level; or one name for all factors of the fixed part. As in lme4 they do not apply to the
+        columns of random-effects terms.
     na_action
         What to do with rows that have missing values in any variable: ``"omit"`` or ``"exclude"`` leaves them out
         (they differ in what residuals look like later), ``"fail"`` makes them an error.
@@ -98,7 +99,7 @@ def build_design(
     kept = drop_missing(found, na_action)
     check_values(found)
     hint_at_text(found)
-    return _assemble(formula, frame, found, kept, dict(contrasts or {}), na_action, relationships(relationship))
+    return _assemble(formula, frame, found, kept, contrasts or {}, na_action, relationships(relationship))
 
 
 def _check_complete(formula: Formula) -> None:
@@ -116,12 +117,11 @@ def _assemble(
     frame: Frame,
     found: ModelVariables,
     kept: BoolArray | None,
-    contrasts: dict[str, Any],
+    contrasts: Mapping[str, Any] | str,
     na_action: str,
     related: dict[str, Relationship],
 ) -> Design:
-    _check_contrasts(formula, found, frame, contrasts)
-    coding = Coding(found.variables, contrasts)
+    coding = Coding(found.variables, _contrasts_by_factor(formula, found, frame, contrasts))
     fixed = coding.code(formula.term_list, fixed=True)
     bar_columns = [coding.code(bar.term_list, fixed=False) for bar in formula.plain_bars]
     fixed, *bar_columns = with_distinct_names([fixed, *bar_columns])
@@ -228,21 +228,25 @@ def _warn_dropped(names: list[str]) -> None:
     )
 
 
-def _check_contrasts(formula: Formula, found: ModelVariables, frame: Frame, contrasts: dict[str, Any]) -> None:
-    """Refuse contrasts of what is no factor; those of a column that the fixed part does not use are ignored."""
+def _contrasts_by_factor(
+    formula: Formula, found: ModelVariables, frame: Frame, given: Mapping[str, Any] | str
+) -> dict[str, Any]:
+    """Return the contrasts by the text of the factor; those of a column that the fixed part does not use are left out."""
     in_fixed = {deparse(node) for term in formula.term_list.terms for node in term.variables}
-    for name in list(contrasts):
+    if isinstance(given, str):
+        return {text: given for text in in_fixed if isinstance(found.variables[text], Factor)}
+    contrasts = {}
+    for name, choice in given.items():
         text = name if name in in_fixed else deparse(Name(name))
-        if text != name:
-            contrasts[text] = contrasts.pop(name)
         if text in in_fixed:
-            value = found.variables[text]
-            if not isinstance(value, Factor):
+            if not isinstance(found.variables[text], Factor):
                 raise DataTypeError(
                     f"contrasts names {name!r}, which is numeric in the fixed part; only a factor has contrasts."
                 )
+            contrasts[text] = choice
         elif name not in frame:
             raise UnknownColumnError(unknown_column(name, sorted(in_fixed), "contrasts has no factor to apply to:"))
+    return contrasts
 
 
 def _encoder(

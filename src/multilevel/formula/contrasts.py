@@ -117,7 +117,7 @@ def _given(spec: Any, levels: Sequence[str], factor: str) -> Contrast:
         spec = spec.to_numpy()
     try:
         matrix = np.asarray(spec, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ControlError(
             f"The contrasts of {factor!r} must be a name such as 'sum' or a matrix of numbers, not {spec!r}."
         ) from None

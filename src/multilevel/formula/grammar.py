@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 from typing import Any
 
+from multilevel.arguments import checked, checked_methods
 from multilevel.data.caller import warn_caller
 from multilevel.errors import DataTypeError, FormulaError, MultilevelWarning
 from multilevel.formula.deparse import deparse
@@ -84,6 +85,7 @@ class Bar:
         return tuple(_make_bar(BarParts(left, group, False, self.structure)) for left in lefts for group in groups)
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True)
 class Formula:
     """A model formula, read and checked; ``str(formula)`` writes it back.
@@ -179,6 +181,7 @@ class Formula:
         return _make_formula(response, insert_constants(self.right_node, constants))
 
 
+@checked
 def parse_formula(text: str | Formula) -> Formula:
     """Read a formula.
 
@@ -263,6 +266,7 @@ def update_formula(old: str | Formula, new: str | Formula) -> Formula:
     )
 
 
+@checked
 def find_bars(formula: str | Formula) -> tuple[Bar, ...]:
     """Return the random-effects terms of a formula with ``/`` and ``||`` expanded, in lme4's order.
 
@@ -274,6 +278,7 @@ def find_bars(formula: str | Formula) -> tuple[Bar, ...]:
     return parse_formula(formula).plain_bars
 
 
+@checked
 def no_bars(formula: str | Formula) -> str:
     """Return a formula's text without its random-effects terms.
 

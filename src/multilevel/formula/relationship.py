@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
+from multilevel.data.arrays import number_array
 from multilevel.data.factors import positions
 from multilevel.data.frames import column_from_values
 from multilevel.data.levels import Levels
@@ -41,6 +43,7 @@ class Relationship:
         return f"Relationship of {len(self.labels)} levels"
 
 
+@checked
 def relationship(matrix: Any, labels: Sequence[Any] | None = None, *, inverse: bool = False) -> Relationship:
     """Describe how the levels of a grouping factor are related, for the argument `relationship` of `lmer`.
 
@@ -110,10 +113,10 @@ def _matrix(matrix: Any) -> tuple[FloatArray, tuple[str, ...] | None]:
             raise DataError(
                 "The relationship matrix must have the same labels in its rows and columns, in the same order."
             )
-        return np.array(matrix.to_numpy(), dtype=np.float64), rows
+        return number_array(matrix.to_numpy(), "A relationship matrix"), rows
     try:
         found = np.array(matrix, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataTypeError(f"A relationship matrix must hold numbers, not {type(matrix).__name__}.") from error
     return found, None
 

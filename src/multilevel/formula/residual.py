@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.data.factors import Factor, combine
 from multilevel.errors import DataError, DataTypeError
 from multilevel.formula.design import GroupingFactor, ResidualDesign
@@ -63,6 +64,7 @@ class ResidualCorrelation:
 ResidualPart = VarIdent | ResidualCorrelation
 
 
+@checked
 def var_ident(by: str) -> VarIdent:
     """Let the residual variance differ between the levels of a factor, for the argument `residual` of `lmer`.
 
@@ -93,6 +95,7 @@ def var_ident(by: str) -> VarIdent:
     return VarIdent(by)
 
 
+@checked
 def cor_ar1(time: str | None = None, *, within: str | None = None) -> ResidualCorrelation:
     """Let residuals follow a first-order autoregression over equally spaced times, for the argument `residual` of `lmer`.
 
@@ -123,6 +126,7 @@ def cor_ar1(time: str | None = None, *, within: str | None = None) -> ResidualCo
     return _correlation("ar1", time, within)
 
 
+@checked
 def cor_car1(time: str | None = None, *, within: str | None = None) -> ResidualCorrelation:
     """Let residuals follow a continuous-time autoregression, for the argument `residual` of `lmer`.
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multilevel.arguments import DdfName, checked, idle
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.inference.anova_table import AnovaTable
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
+from multilevel.inference.degrees_of_freedom import inference_basis
 from multilevel.inference.hypotheses import ROMAN, as_type, term_hypotheses, wald_hypotheses
 from multilevel.inference.likelihood_ratio import compare_models
 from multilevel.model.identification import identification_notes
@@ -36,6 +37,18 @@ F_HEADS = {
 CHISQ_HEADS = {"chisq": "Chisq", "df": "Df", "p_value": "Pr(>Chisq)"}
 
 
+@checked
+@idle(
+    "type",
+    "test",
+    "ddf",
+    when=lambda given: len(given["fits"]) > 1,
+    why="several models are compared by their likelihoods",
+)
+@idle("refit", when=lambda given: len(given["fits"]) == 1, why="the terms of one model are tested without another fit")
+@idle(
+    "ddf", when=lambda given: given["test"] == "chisq", why="chi-squared tests have no denominator degrees of freedom"
+)
 def anova(
     *fits: LinearMixedModel,
     refit: bool = True,

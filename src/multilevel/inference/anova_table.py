@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import checked_methods
 from multilevel.reporting.cells import Number, number_cells
 from multilevel.reporting.forms import Document, Fact, Forms, Legend, Paragraph
 from multilevel.reporting.numbers import STARS_LEGEND, format_number, format_p_values, format_values, stars
@@ -24,6 +25,7 @@ _TESTS = frozenset({"F value", "Chisq"})
 _SMALLEST = float(np.finfo(np.float64).eps)
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class AnovaTable(Forms):
     """A table of tests: what `anova`, `ranova` and `drop1` return.

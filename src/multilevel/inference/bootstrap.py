@@ -7,18 +7,18 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import BootstrapInterval, BootstrapKind, Level, Seed, checked_methods
 from multilevel.engine.fit import EngineFit, fit_of_design
 from multilevel.engine.refit import refit_all
 from multilevel.errors import ControlError, ConvergenceWarning, DataError
 from multilevel.formula.design import Design
 from multilevel.formula.rank import dependent_columns
 from multilevel.inference.intervals import (
-    BootstrapInterval,
     lme4_names,
     replicate_interval,
 )
@@ -28,7 +28,6 @@ from multilevel.model.simulation import (
     LARGEST_BATCH,
     ClusterDesigns,
     ResponseSource,
-    Seed,
     batch_size,
     gaussian_source,
     resampled_source,
@@ -42,13 +41,13 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
-BootstrapKind = Literal["parametric", "residual", "cluster"]
 Statistic = Callable[["LinearMixedModel"], Any]
 Batch = tuple[FloatArray, BoolArray]
 
 KINDS = ("parametric", "residual", "cluster")
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class BootstrapResult:
     """Replicates of a bootstrap.
@@ -94,7 +93,7 @@ class BootstrapResult:
     def _numbers(self) -> FloatArray:
         return self.replicates.to_numpy(dtype=np.float64)[self.converged]
 
-    def confint(self, level: float = 0.95, kind: BootstrapInterval = "percentile") -> pd.DataFrame:
+    def confint(self, level: Level = 0.95, kind: BootstrapInterval = "percentile") -> pd.DataFrame:
         """Return confidence intervals.
 
         Parameters

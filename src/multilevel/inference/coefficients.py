@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import DdfName, VcovName
 from multilevel.inference.contrasts import t_table
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
+from multilevel.inference.degrees_of_freedom import inference_basis
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,7 @@ COEFFICIENT_COLUMNS = ("estimate", "std_error", "df", "statistic", "p_value")
 
 
 def coefficient_table(
-    fit: LinearMixedModel, ddf: DdfName = "satterthwaite", *, vcov: str = "model", cluster: Any = None
+    fit: LinearMixedModel, ddf: DdfName = "satterthwaite", *, vcov: VcovName = "model", cluster: Any = None
 ) -> pd.DataFrame:
     """Return the fixed effects with their degrees of freedom and p-values.
 

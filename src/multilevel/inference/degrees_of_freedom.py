@@ -7,11 +7,12 @@ degrees of freedom of one, and the F test of several.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import VcovName
 from multilevel.errors import ControlError
 from multilevel.inference.kenward_roger import KenwardRogerModel, kenward_roger_model
 from multilevel.inference.satterthwaite import SatterthwaiteModel, satterthwaite_model
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
 
 FloatArray = npt.NDArray[np.float64]
-DdfName = Literal["satterthwaite", "kenward-roger", "residual", "asymptotic"]
 
 METHODS = ("satterthwaite", "kenward-roger", "residual", "asymptotic")
 
@@ -170,7 +170,9 @@ class FixedBasis(WithCovariance):
         return FTest(float((t * t).sum()) / max(len(t), 1), len(t), self.df)
 
 
-def inference_basis(fit: LinearMixedModel, ddf: str, *, vcov: str = "model", cluster: Any = None) -> InferenceBasis:
+def inference_basis(
+    fit: LinearMixedModel, ddf: str, *, vcov: VcovName = "model", cluster: Any = None
+) -> InferenceBasis:
     """Return the basis of a method, worked out once for each fit.
 
     Parameters

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multilevel.arguments import DdfName, Level, checked
 from multilevel.errors import ControlError, DataError, DataTypeError, UnknownColumnError
 from multilevel.formula.syntax import Name, names_in
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
+from multilevel.inference.degrees_of_freedom import inference_basis
 from multilevel.inference.marginal_means import MarginalMeans, as_names, check_level
 from multilevel.inference.reference_grid import (
     GridVariable,
@@ -33,6 +34,7 @@ TREND_STEP = 0.001
 """The step of the difference quotient of a trend, in ranges of the covariate."""
 
 
+@checked
 def emmeans(
     fit: LinearMixedModel,
     specs: str | Sequence[str],
@@ -42,7 +44,7 @@ def emmeans(
     weights: MeanWeights = "equal",
     ddf: DdfName = "satterthwaite",
     type: Literal["linear", "response"] = "linear",
-    level: float = 0.95,
+    level: Level = 0.95,
 ) -> MarginalMeans:
     """Estimate marginal means: the fixed effects' predictions, averaged over what is not asked for.
 
@@ -106,6 +108,7 @@ def emmeans(
     return _table(fit, grid, "Estimated marginal means", specs, by, weights, ddf, type, level)
 
 
+@checked
 def emtrends(
     fit: LinearMixedModel,
     specs: str | Sequence[str],
@@ -115,7 +118,7 @@ def emtrends(
     at: Mapping[str, Any] | None = None,
     weights: MeanWeights = "equal",
     ddf: DdfName = "satterthwaite",
-    level: float = 0.95,
+    level: Level = 0.95,
 ) -> MarginalMeans:
     """Estimate marginal trends: slopes of the prediction in a covariate, averaged as means are.
 

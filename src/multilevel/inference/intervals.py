@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import BootstrapInterval, VcovName
 from multilevel.errors import ControlError
 from multilevel.model.parameter_labels import ParameterLabels
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
 
 FloatArray = npt.NDArray[np.float64]
-BootstrapInterval = Literal["percentile", "basic", "normal", "bca"]
 
 METHODS = ("wald", "profile", "bootstrap")
 BOOTSTRAP_INTERVALS = ("percentile", "basic", "normal", "bca")
@@ -48,7 +48,7 @@ def wald_interval(
     level: float = 0.95,
     ddf: str = "asymptotic",
     *,
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
 ) -> pd.DataFrame:
     """Return Wald intervals of the fixed effects; those of the variance parameters are NaN, as in lme4.
@@ -136,7 +136,7 @@ def confint(
     level: float = 0.95,
     ddf: str = "asymptotic",
     interval: BootstrapInterval = "percentile",
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
     **options: Any,
 ) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked_methods
 from multilevel.data.levels import level_text
 from multilevel.errors import ControlError, UnknownColumnError
 from multilevel.formula.labels import distinct
@@ -45,6 +46,7 @@ class Numbers:
     conf_high: FloatArray
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class MarginalMeans(Forms):
     """Estimated marginal means, trends, or contrasts between them. It does not change; its methods return new ones.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import DdfName
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Frame
 from multilevel.errors import ControlError, MissingDependencyError

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Count, Level, checked, checked_methods
 from multilevel.engine.constrained import ConstrainedWhitened, constrain
 from multilevel.engine.newton import minimise
 from multilevel.engine.objective import Objective
@@ -234,6 +235,7 @@ class _FixedTracer(_Tracer):
         return ProfilePoint(value, float(zeta), np.concatenate([natural, beta]))
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Profile:
     """Profiles of the parameters of a model.
@@ -276,7 +278,7 @@ class Profile:
                 rows.append([name, point.value, point.zeta, *point.parameters])
         return pd.DataFrame(rows, columns=distinct(["parameter", "value", "zeta", *self.names]))
 
-    def confint(self, level: float = 0.95) -> pd.DataFrame:
+    def confint(self, level: Level = 0.95) -> pd.DataFrame:
         """Return intervals: where the curve of ζ through the points reaches the quantiles of the normal distribution.
 
         An end that the profile does not reach is the bound of the parameter (0 or ±1), or NaN where it has none.
@@ -351,12 +353,13 @@ def _tracers(
     return names, np.concatenate(estimates), tracers
 
 
+@checked
 def profile(
     fit: LinearMixedModel,
     which: str | Sequence[str] | None = None,
     *,
-    level: float = 0.99,
-    points: int = 8,
+    level: Level = 0.99,
+    points: Count = 8,
     progress: bool = False,
 ) -> Profile:
     """Profile the likelihood of a model.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from multilevel.arguments import checked
 from multilevel.inference.anova_table import AnovaTable
 from multilevel.inference.likelihood_ratio import chisq_p_value
 from multilevel.inference.recoding import (
@@ -31,6 +32,7 @@ HEADS = {
 }
 
 
+@checked
 def ranova(fit: LinearMixedModel, *, reduce_terms: bool = True, mixture: bool = False) -> AnovaTable:
     """Test the random-effects terms by the likelihood ratios of models with one of them reduced or left out.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Level, checked
 from multilevel.errors import ControlError, DataError
 from multilevel.inference.degrees_of_freedom import FTest, WithCovariance, determined_part, independent_rows
 from multilevel.model.residual_structure import residual_covariance
@@ -331,8 +332,9 @@ def robust_vcov(fit: LinearMixedModel, kind: str = "CR2", cluster: Any = None) -
     return pd.DataFrame(determined_part(fit, robust_basis(fit, kind, cluster)).vcov, index=names, columns=names)
 
 
+@checked
 def robust_coefficients(
-    fit: LinearMixedModel, kind: str = "CR2", cluster: Any = None, *, level: float = 0.95, allow_crossed: bool = False
+    fit: LinearMixedModel, kind: str = "CR2", cluster: Any = None, *, level: Level = 0.95, allow_crossed: bool = False
 ) -> pd.DataFrame:
     """Return the fixed effects with robust standard errors, degrees of freedom, t tests and intervals.
 

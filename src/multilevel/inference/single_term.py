@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import DdfName, checked, idle
 from multilevel.errors import ControlError
 from multilevel.inference.anova import f_table
 from multilevel.inference.anova_table import AnovaTable
-from multilevel.inference.degrees_of_freedom import DdfName
 from multilevel.inference.hypotheses import columns_of
 from multilevel.inference.likelihood_ratio import as_ml, chisq_p_value
 from multilevel.inference.recoding import (
@@ -33,6 +33,12 @@ FloatArray = npt.NDArray[np.float64]
 HEADS = {"df": "npar", "aic": "AIC", "chisq": "LRT", "p_value": "Pr(Chi)"}
 
 
+@checked
+@idle(
+    "ddf",
+    when=lambda given: given["test"] == "chisq",
+    why="likelihood-ratio tests have no denominator degrees of freedom",
+)
 def drop1(fit: LinearMixedModel, *, test: Literal["F", "chisq"] = "F", ddf: DdfName = "satterthwaite") -> AnovaTable:
     """Test each fixed-effects term that can be left out while the others stay.
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.data.caller import warn_caller
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Frame
@@ -22,6 +23,7 @@ FloatArray = npt.NDArray[np.float64]
 FrameT = TypeVar("FrameT")
 
 
+@checked
 def demean(
     frame: FrameT,
     columns: str | Iterable[str],
@@ -122,6 +124,7 @@ def demean(
     return _same(frame, {**between, **within})
 
 
+@checked
 def group_mean(
     frame: FrameT, columns: str | Iterable[str], by: str | Iterable[str], *, suffix: str = "_mean"
 ) -> FrameT:
@@ -175,6 +178,7 @@ def group_mean(
     return _same(frame, new)
 
 
+@checked
 def center(
     frame: FrameT,
     columns: str | Iterable[str] | None = None,

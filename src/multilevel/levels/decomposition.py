@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.data.frames import Frame
 from multilevel.descriptives.groups import Groups, numeric_columns
 from multilevel.descriptives.one_way import one_way
@@ -56,6 +57,7 @@ class VarianceByLevel(FrameTable):
         return [Table(self.title, tuple(shown), tuple(zip(*columns, strict=True)), labels=2)]
 
 
+@checked
 def variance_by_level(
     frame: Any, columns: str | Iterable[str] | None, by: str | Iterable[str], *, method: Estimator = "anova"
 ) -> VarianceByLevel:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked, checked_methods
 from multilevel.data.caller import warn_caller
 from multilevel.data.factors import codes_for
 from multilevel.data.frames import Frame, column_from_values
@@ -21,6 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 FrameT = TypeVar("FrameT")
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class Standardizer:
     """The centres and scales of columns, with which they can be standardized and the standardization undone.
@@ -198,6 +200,7 @@ class Standardizer:
     __repr__ = __str__
 
 
+@checked
 def standardize(
     frame: FrameT,
     columns: str | Iterable[str] | None = None,

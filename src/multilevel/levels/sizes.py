@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from multilevel.arguments import checked
 from multilevel.data.factors import combine
 from multilevel.data.frames import Frame
 from multilevel.descriptives.groups import Groups
@@ -34,6 +35,7 @@ class ClusterSizes(FrameTable):
     relations: dict[tuple[str, str], str]
 
 
+@checked
 def cluster_sizes(frame: Any, by: str | Iterable[str]) -> ClusterSizes:
     """Count the clusters and their rows, and say whether factors are nested or crossed.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Column, Frame
 from multilevel.descriptives.groups import (
@@ -89,6 +90,7 @@ class HeterogeneityCheck(FrameTable):
         return [Table(self.title, heads, tuple(zip(*columns, strict=True)), labels=2)]
 
 
+@checked
 def variable_levels(frame: Any, by: str | Iterable[str], columns: str | Iterable[str] | None = None) -> VariableLevels:
     """Find the level at which each variable varies: constant within which grouping factors, and how much lies between.
 
@@ -216,6 +218,7 @@ def _sentence(row: dict[str, Any], factors: list[Groups]) -> str:
     return f"{place}: {', '.join(details)}" if details else place
 
 
+@checked
 def check_heterogeneity_bias(
     frame: Any, columns: str | Iterable[str] | None, by: str | Iterable[str]
 ) -> HeterogeneityCheck:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import VcovName, checked_methods, idle
 from multilevel.engine.fit import Convergence, is_singular
 from multilevel.model.fit_facts import FitFacts, whole
+from multilevel.model.lookup import lookup
 from multilevel.model.variance_components import VarianceComponents, term_variance
 
 if TYPE_CHECKING:
@@ -19,15 +21,16 @@ if TYPE_CHECKING:
     from multilevel.model.residual_structure import ResidualStructure
 
 
+@checked_methods
 class Estimates(FitFacts):
     """A fit's estimates and criteria."""
 
     @property
     def fixef(self) -> pd.Series[float]:
-        """Fixed effects, in the order of the columns of X."""
-        import pandas as pd
+        """Fixed effects, in the order of the columns of X; R's ``fixef()``, with or without parentheses."""
+        from multilevel.model.called import CalledSeries
 
-        return pd.Series(self._engine.beta.copy(), index=list(self._design.fixed_names), name="estimate")
+        return CalledSeries(self._engine.beta.copy(), index=list(self._design.fixed_names), name="estimate")
 
     def fixed_effects(self, *, add_dropped: bool = False) -> pd.Series[float]:
         """Return the fixed effects, with NaN for columns dropped for rank where asked.
@@ -100,6 +103,7 @@ class Estimates(FitFacts):
         """How the fit ended, judged by the exact gradient and Hessian."""
         return self._engine.convergence
 
+    @lookup
     def varcorr(self) -> VarianceComponents:
         """Return the variances and correlations of the random effects, and the residual standard deviation."""
         parts = []
@@ -111,9 +115,12 @@ class Estimates(FitFacts):
             parts.append(term_variance(*own, factor, self.sigma, term.structure, place.structure))
         return VarianceComponents(tuple(parts), self.sigma)
 
-    def vcov(
-        self, kind: Literal["model", "CR0", "CR1", "CR1S", "CR2"] = "model", *, cluster: Any = None
-    ) -> pd.DataFrame:
+    @idle(
+        "cluster",
+        when=lambda given: given["kind"] == "model",
+        why="it is for a cluster-robust covariance matrix, 'CR2' say",
+    )
+    def vcov(self, kind: VcovName = "model", *, cluster: Any = None) -> pd.DataFrame:
         """Return the covariance matrix of the fixed effects, σ²(XᵀV⁻¹X)⁻¹ or a cluster-robust one.
 
         Where the covariance parameters are not identified, elements that depend on them are NaN.

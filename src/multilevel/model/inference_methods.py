@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from multilevel.arguments import (
+    BootstrapKind,
+    Count,
+    DdfName,
+    Level,
+    Seed,
+    VcovName,
+    checked_methods,
+    idle,
+    robust_options,
+)
 from multilevel.model.fit_facts import FitFacts, whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.inference.bootstrap import BootstrapKind, BootstrapResult
-    from multilevel.inference.degrees_of_freedom import DdfName
+    from multilevel.inference.bootstrap import BootstrapResult
     from multilevel.inference.profile import Profile
     from multilevel.model.fitted import LinearMixedModel
-    from multilevel.model.simulation import Seed
 
 
+@checked_methods
 class InferenceMethods(FitFacts):
     """A fit's profile, intervals and bootstrap."""
 
@@ -24,8 +34,8 @@ class InferenceMethods(FitFacts):
         self,
         which: str | Sequence[str] | None = None,
         *,
-        level: float = 0.99,
-        points: int = 8,
+        level: Level = 0.99,
+        points: Count = 8,
         progress: bool = False,
     ) -> Profile:
         """Profile the likelihood of the parameters (see `multilevel.inference.profile.profile`)."""
@@ -33,13 +43,15 @@ class InferenceMethods(FitFacts):
 
         return profile(whole(self), which, level=level, points=points, progress=progress)
 
+    @idle("ddf", "vcov", "cluster", when=lambda given: given["method"] != "wald", why="they are for method='wald'")
+    @robust_options
     def confint(
         self,
         method: Literal["wald", "profile", "bootstrap"] = "profile",
         *,
-        level: float = 0.95,
+        level: Level = 0.95,
         ddf: DdfName = "asymptotic",
-        vcov: str = "model",
+        vcov: VcovName = "model",
         cluster: Any = None,
         **options: Any,
     ) -> pd.DataFrame:
@@ -69,11 +81,11 @@ class InferenceMethods(FitFacts):
 
     def bootstrap(
         self,
-        n: int = 1000,
+        n: Count = 1000,
         *,
         kind: BootstrapKind = "parametric",
         rng: Seed = None,
-        threads: int | None = None,
+        threads: Count | None = None,
         progress: bool = False,
         statistic: Callable[[LinearMixedModel], Any] | None = None,
         cluster: Any = None,

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked_method, checked_methods
 from multilevel.engine.solutions import conditional_covariances
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.formula.labels import distinct
 from multilevel.model.estimates import Estimates
 from multilevel.model.fit_facts import whole
+from multilevel.model.lookup import lookup
 from multilevel.model.random_effects import GroupEffects, RandomEffects
 
 if TYPE_CHECKING:
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
+@checked_methods
 class LevelEffects(Estimates):
     """A fit's conditional modes and the coefficients of every level."""
 
+    @lookup
+    @checked_method
     def ranef(self, *, cond_var: bool = False) -> RandomEffects:
         """Return the conditional modes of the random effects.
 
@@ -104,6 +109,7 @@ class LevelEffects(Estimates):
 
         return relatives(whole(self), group)
 
+    @lookup
     def coef(self) -> dict[str, pd.DataFrame]:
         """Return the coefficients of every level: fixed effects plus conditional modes, by grouping factor (R's ``coef``)."""
         import pandas as pd

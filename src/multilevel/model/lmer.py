@@ -8,14 +8,21 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from multilevel.engine.control import LmerControl
+from multilevel.arguments import Reml, also_called, checked
+from multilevel.data.caller import warn_caller
+from multilevel.data.frames import Frame
+from multilevel.engine.control import Control, LmerControl, as_control
 from multilevel.engine.fit import fit_of_design
-from multilevel.errors import DataError
+from multilevel.errors import DataError, MultilevelWarning
 from multilevel.formula.build import build_design
+from multilevel.formula.deparse import deparse
 from multilevel.formula.design import Design
 from multilevel.formula.grammar import Formula
+from multilevel.formula.subset import rows_kept
+from multilevel.formula.syntax import Name
 from multilevel.model.fitted import LinearMixedModel
 from multilevel.model.identification import describe_directions
+from multilevel.model.spellings import check_family, with_groups
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,18 +42,23 @@ class FitSource:
         object.__setattr__(self, "arguments", MappingProxyType(state[1]))
 
 
+@checked
+@also_called(REML="reml", **{"na.action": "na_action"})
 def lmer(
     formula: str | Formula,
     data: Any,
     *,
-    reml: bool = True,
+    reml: Reml = True,
     weights: Any = None,
     offset: Any = None,
-    contrasts: Mapping[str, Any] | None = None,
+    contrasts: Mapping[str, Any] | str | None = None,
     na_action: str = "omit",
-    control: LmerControl | None = None,
+    control: Control = None,
     residual: Any = None,
     relationship: Mapping[str, Any] | None = None,
+    subset: Any = None,
+    groups: Any = None,
+    family: Any = None,
 ) -> LinearMixedModel:
     """Fit a linear mixed-effects model.
 
@@ -67,14 +79,14 @@ def lmer(
         Prior weights, a column's name or one value per row: the residual variance of row i is σ²/wᵢ.
     offset : str or array_like, optional
         A known part of the linear predictor; added to any ``offset()`` in the formula.
-    contrasts : mapping, optional
+    contrasts : mapping or str, optional
         For a factor's name the contrasts to code it with: ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"SAS"``, or a
-        matrix with a row for each level.
+        matrix with a row for each level. One name alone is for all factors of the fixed effects.
     na_action : {"omit", "exclude", "fail"}, default "omit"
         What to do with rows that lack a value: leave them out (a `MissingValuesWarning` says how many), leave them out and give NaN
         for them in `fitted` and `residuals`, or raise `DataError`.
-    control : LmerControl, optional
-        The optimiser and its options.
+    control : LmerControl or mapping or str, optional
+        The optimiser and its options: `LmerControl`, a mapping of its options, or an optimiser's name alone.
     residual : VarIdent or ResidualCorrelation or list of these, optional
         How residual variances differ (`var_ident`) and how residuals are correlated (`cor_ar1`, `cor_car1`); σ is then the
         residual standard deviation of the first stratum. By default residuals are independent with variance σ²/wᵢ.
@@ -83,6 +95,13 @@ def lmer(
         the levels as labels, a pair of matrix and labels, or what `relationship` returns. The random effects of the levels then
         have the covariance K times that of the term. Levels of K without rows do not change the fit (see
         `LinearMixedModel.relatives`).
+    subset : str or array_like, optional
+        The rows to fit: an expression of the columns, ``"Days > 1 & Subject != '308'"``, or one truth value per row. Rows for
+        which it is not known are left out, as in R. The fit knows nothing of the others.
+    groups : str, optional
+        statsmodels' spelling of a random intercept: ``groups="g"`` beside a formula without bars is ``(1 | g)``.
+    family : optional
+        Only the normal distribution (``"gaussian"``) is fitted.
 
     Returns
     -------
@@ -115,27 +134,50 @@ def lmer(
     >>> round(fit.sigma, 4), fit.ngroups.to_dict()
     (0.5499, {'plate': 24, 'sample': 6})
     """
-    chosen = LmerControl() if control is None else control
-    design = build_design(
-        formula,
-        data,
-        weights=weights,
-        offset=offset,
-        contrasts=None if contrasts is None else dict(contrasts),
-        na_action=na_action,
-        residual=residual,
-        relationship=relationship,
-    )
-    check_design(design, chosen)
-    arguments = {
-        "weights": weights,
-        "offset": offset,
-        "contrasts": contrasts,
-        "na_action": na_action,
-        "residual": residual,
-        "relationship": relationship,
-    }
-    return fit_design(design, reml, chosen, FitSource(data, MappingProxyType(arguments)))
+    check_family(family)
+    if subset is not None:
+        data, (weights, offset) = _rows_of(data, subset, (weights, offset))
+    fit = fit_formula(
+        with_groups(formula, groups), data, reml, as_control(control), weights=weights, offset=offset, contrasts=contrasts,
+        na_action=na_action, residual=residual, relationship=relationship,
+    )  # fmt: skip
+    warn_of_unused_contrasts(fit._design, contrasts)
+    return fit
+
+
+def fit_formula(
+    formula: str | Formula, data: Any, reml: bool, control: LmerControl, **arguments: Any
+) -> LinearMixedModel:
+    """Fit a model of the rows of a frame; `arguments` are those of `build_design`, and stay with the fit."""
+    design = build_design(formula, data, **arguments)
+    check_design(design, control)
+    return fit_design(design, reml, control, FitSource(data, MappingProxyType(arguments)))
+
+
+def _rows_of(data: Any, subset: Any, by_row: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    """Return some rows of the data, and of values that are given one per row."""
+    frame = Frame(data)
+    kept = rows_kept(frame, subset)
+    columns = [
+        values if isinstance(values, str) or not hasattr(values, "__len__") or len(values) != frame.n_rows
+        else Frame({"values": values}).rows(kept)["values"]
+        for values in by_row
+    ]  # fmt: skip
+    return frame.rows(kept), tuple(columns)
+
+
+def warn_of_unused_contrasts(design: Design, contrasts: Mapping[str, Any] | str | None) -> None:
+    """Warn of contrasts for what the fixed effects do not have."""
+    if contrasts is None or isinstance(contrasts, str):
+        return
+    used = {deparse(node) for term in design.formula.term_list.terms for node in term.variables}
+    for name in contrasts:
+        if name not in used and deparse(Name(name)) not in used:
+            warn_caller(
+                f"contrasts names {name!r}, which is not among the fixed effects ({', '.join(sorted(used)) or 'there are none'});"
+                " its contrasts are ignored.",
+                MultilevelWarning,
+            )
 
 
 SEPARABLE = frozenset({"ar1", "hetar1", "cs"})

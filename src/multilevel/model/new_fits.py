@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.control import LmerControl
+from multilevel.arguments import Count, Reml, also_called, checked_methods
+from multilevel.engine.control import LmerControl, as_control
 from multilevel.engine.fit import fit_of_design, fit_products
 from multilevel.engine.withheld import undetermined
 from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataTypeError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
+@checked_methods
 class NewFits(Estimates):
     """A fit's `refit`, `refit_many` and `update`."""
 
@@ -59,7 +61,7 @@ class NewFits(Estimates):
         design = self._design.with_response(rows[0])
         return fit_design(design, self._reml, self._control, replace(self._data, frame=None))
 
-    def refit_many(self, responses: Any, *, threads: int = 1, std_error: bool = False) -> pd.DataFrame:
+    def refit_many(self, responses: Any, *, threads: Count = 1, std_error: bool = False) -> pd.DataFrame:
         """Fit the same model to many responses; what does not depend on the response is shared by all.
 
         Parameters
@@ -144,7 +146,7 @@ class NewFits(Estimates):
         """Return new responses as rows, checked."""
         try:
             rows = np.atleast_2d(np.ascontiguousarray(values, dtype=np.float64))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataTypeError(
                 f"The new response must be numbers, one value for each of the {self.nobs} rows used."
             ) from error
@@ -163,8 +165,9 @@ class NewFits(Estimates):
             )
         return rows
 
+    @also_called(REML="reml")
     def update(
-        self, formula: str | Formula | None = None, data: Any = None, *, reml: bool | None = None, **changes: Any
+        self, formula: str | Formula | None = None, data: Any = None, *, reml: Reml | None = None, **changes: Any
     ) -> LinearMixedModel:
         """Fit a changed model.
 
@@ -194,11 +197,13 @@ class NewFits(Estimates):
         >>> str(fit.update(". ~ . - Days").formula)
         'Reaction ~ 1 + (1 | Subject)'
         """
-        from multilevel.model.lmer import lmer
+        from multilevel.model.lmer import fit_formula, warn_of_unused_contrasts
 
         _check_changes(changes)
         if formula is None and data is None and not changes.keys() - {"control"}:
-            return self._fit_again(self._reml if reml is None else reml, changes.get("control", self._control))
+            return self._fit_again(
+                self._reml if reml is None else reml, as_control(changes.get("control", self._control))
+            )
         if data is None and self._data.frame is None:
             raise DataError(
                 "This fit holds no data frame (its response was replaced by refit, or it was saved without its rows), so that"
@@ -207,7 +212,10 @@ class NewFits(Estimates):
         new = self.formula if formula is None else self.formula.update(formula)
         arguments: dict[str, Any] = {**self._data.arguments, "control": self._control, **changes}
         frame = self._data.frame if data is None else data
-        return lmer(new, frame, reml=self._reml if reml is None else reml, **arguments)
+        control = as_control(arguments.pop("control"))
+        fit = fit_formula(new, frame, self._reml if reml is None else reml, control, **arguments)
+        warn_of_unused_contrasts(fit._design, changes.get("contrasts"))
+        return fit
 
     def _fit_again(self, reml: bool, control: LmerControl) -> LinearMixedModel:
         """Fit the same cross-products by another criterion or with other options."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Count, Seed, checked, checked_methods
 from multilevel.engine.prediction import draw_deviations
 from multilevel.errors import ControlError
 from multilevel.formula.labels import distinct
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
 
 FloatArray = npt.NDArray[np.float64]
-Seed = int | np.random.SeedSequence | np.random.Generator | None
 
 
 def draw_parameters(
@@ -40,6 +40,7 @@ def draw_parameters(
     return sigma, beta, effects
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class PosteriorDraws:
     """Draws of the parameters of a fit, as `sim` makes them.
@@ -128,7 +129,8 @@ class PosteriorDraws:
         return f"{self.n} draws of σ, {len(self.fixed_names)} fixed effects and the random effects of {shapes}\n{table}"
 
 
-def sim(fit: LinearMixedModel, n: int = 1000, *, rng: Seed = None) -> PosteriorDraws:
+@checked
+def sim(fit: LinearMixedModel, n: Count = 1000, *, rng: Seed = None) -> PosteriorDraws:
     """Draw σ, the fixed effects and the random effects from their joint distribution given the data and θ.
 
     Parameters

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import IntervalName, MethodName, Seed
 from multilevel.data.frames import Frame
 from multilevel.engine.fit import EngineFit
 from multilevel.engine.prediction import relative_variances
 from multilevel.engine.withheld import variances_at_all
 from multilevel.errors import ControlError, DataError
-from multilevel.model.posterior import Seed, draw_parameters
+from multilevel.model.posterior import draw_parameters
 from multilevel.model.prediction_rows import PredictionRows, check_na_action, new_rows, row_numbers, training_rows
 from multilevel.model.random_selection import select_random
 from multilevel.model.residual_structure import new_deviations, relative_deviations
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
 
 FloatArray = npt.NDArray[np.float64]
-IntervalName = Literal["confidence", "prediction"]
-MethodName = Literal["analytic", "simulation"]
 
 INTERVALS = ("confidence", "prediction")
 METHODS = ("analytic", "simulation")

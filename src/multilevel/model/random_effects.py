@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.argument_rules import member
+from multilevel.arguments import checked_methods
 from multilevel.data.levels import Levels
-from multilevel.errors import DataError
+from multilevel.errors import DataError, UnknownColumnError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +66,7 @@ def label_column(labels: Iterable[Any]) -> pd.Series[Any]:
     return pd.Series(found, dtype=object) if any(label is None for label in found) else pd.Series(found)
 
 
+@checked_methods
 class RandomEffects(Mapping[str, "pd.DataFrame"]):
     """Conditional modes of the random effects: a mapping from grouping factor to a data frame (levels × columns).
 
@@ -99,9 +102,8 @@ class RandomEffects(Mapping[str, "pd.DataFrame"]):
         return len(self._groups)
 
     def _find(self, group: str) -> GroupEffects:
-        if group not in self._groups:
-            raise KeyError(f"no grouping factor {group!r}: there are {', '.join(self._groups)}")
-        return self._groups[group]
+        found: GroupEffects = member(self._groups, group, "grouping factor")
+        return found
 
     def conditional_variances(self, group: str) -> FloatArray:
         """Return the conditional covariance matrices of one grouping factor, shape (levels, k, k).
@@ -113,7 +115,7 @@ class RandomEffects(Mapping[str, "pd.DataFrame"]):
         """
         found = self._find(group)
         if found.covariances is None:
-            raise KeyError("the conditional variances were not worked out: call ranef(cond_var=True)")
+            raise UnknownColumnError("The conditional variances were not worked out: call ranef(cond_var=True).")
         return found.covariances
 
     def to_frame(self) -> pd.DataFrame:

@@ -6,24 +6,26 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
+from multilevel.arguments import DdfName, FileName, Level, VcovName, checked_methods, idle, robust_options
 from multilevel.model.fit_facts import FitFacts, whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.reporting.summary import Summary
 
 
+@checked_methods
 class ReportMethods(FitFacts):
     """A fit's summary, frames and file."""
 
+    @robust_options
     def summary(
         self,
         *,
         ddf: DdfName = "satterthwaite",
         correlation: bool | None = None,
-        vcov: str = "model",
+        vcov: VcovName = "model",
         cluster: Any = None,
     ) -> Summary:
         """Return the summary: scaled residuals, random effects, fixed effects with Satterthwaite's df, their correlations.
@@ -41,15 +43,22 @@ class ReportMethods(FitFacts):
 
         return summarise(whole(self), correlation=correlation, ddf=ddf, vcov=vcov, cluster=cluster)
 
+    @robust_options
+    @idle(
+        "level",
+        "conf_method",
+        when=lambda given: not given["conf_int"],
+        why="there are intervals with conf_int=True only",
+    )
     def tidy(
         self,
         effects: str | Sequence[str] = ("fixed", "ran_pars"),
         *,
         conf_int: bool = False,
-        level: float = 0.95,
+        level: Level = 0.95,
         conf_method: Literal["wald", "profile", "bootstrap"] = "wald",
         ddf: DdfName = "satterthwaite",
-        vcov: str = "model",
+        vcov: VcovName = "model",
         cluster: Any = None,
         scales: Literal["sdcor", "vcov"] = "sdcor",
         **options: Any,
@@ -84,7 +93,7 @@ class ReportMethods(FitFacts):
         """Return the summary for a notebook."""
         return self.summary()._repr_html_()
 
-    def save(self, path: str | PathLike[str], *, data: bool = False) -> None:
+    def save(self, path: FileName | PathLike[str], *, data: bool = False) -> None:
         """Save the fit to a file that `multilevel.load` reads (see `multilevel.export.fit_file.save`).
 
         Parameters

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Count, IntervalName, Level, MethodName, Seed, also_called, checked_methods, idle
 from multilevel.errors import ControlError
 from multilevel.model.fit_facts import whole
 from multilevel.model.level_effects import LevelEffects
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from scipy.sparse import csc_array
 
-    from multilevel.model.prediction import IntervalName, MethodName
-    from multilevel.model.simulation import Seed
     from multilevel.simulation.r_random import RRandom
 
 FloatArray = npt.NDArray[np.float64]
@@ -25,6 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 RESIDUAL_KINDS = ("response", "pearson", "scaled", "normalized")
 
 
+@checked_methods
 class RowValues(LevelEffects):
     """A fit's values by row."""
 
@@ -106,6 +106,20 @@ class RowValues(LevelEffects):
             values = values * np.sqrt(self._design.weights)
         return values / self.sigma if kind == "scaled" else values
 
+    @idle("level", when=lambda given: given["interval"] is None, why="there is no interval without interval=")
+    @idle(
+        "method",
+        when=lambda given: given["interval"] is None and not given["se"],
+        why="there is nothing to simulate without se or interval",
+    )
+    @idle("n", "rng", when=lambda given: given["method"] != "simulation", why="they are for method='simulation'")
+    @idle("allow_new_levels", when=lambda given: given["newdata"] is None, why="the rows of the fit have no new levels")
+    @idle(
+        "weights",
+        when=lambda given: given["interval"] != "prediction",
+        why="weights matter to prediction intervals alone",
+    )
+    @also_called(re_form="re_formula", se_fit="se", **{"re.form": "re_formula", "se.fit": "se"})
     def predict(
         self,
         newdata: Any = None,
@@ -114,9 +128,9 @@ class RowValues(LevelEffects):
         allow_new_levels: bool = False,
         se: bool = False,
         interval: IntervalName | None = None,
-        level: float = 0.95,
+        level: Level = 0.95,
         method: MethodName = "analytic",
-        n: int = 1000,
+        n: Count = 1000,
         rng: Seed = None,
         offset: Any = None,
         weights: Any = None,
@@ -196,9 +210,11 @@ class RowValues(LevelEffects):
             method=method, n=n, rng=rng, offset=offset, weights=weights, na_action=na_action,
         )  # fmt: skip
 
+    @idle("allow_new_levels", when=lambda given: given["newdata"] is None, why="the rows of the fit have no new levels")
+    @also_called(re_form="re_formula", nsim="n", seed="rng", **{"re.form": "re_formula"})
     def simulate(
         self,
-        n: int = 1,
+        n: Count = 1,
         newdata: Any = None,
         *,
         rng: Seed | RRandom = None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import Seed
 from multilevel.data.factors import combine
 from multilevel.data.frames import Frame
 from multilevel.errors import ControlError
@@ -18,7 +19,6 @@ from multilevel.model.simulation import (
     FloatArray,
     GaussianSource,
     IntArray,
-    Seed,
     TermRows,
     batch_size,
     gaussian_source,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Seed
 from multilevel.data.levels import Levels
 from multilevel.engine.accumulate import linear_predictor, parent_levels
 from multilevel.errors import ControlError
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int32]
-Seed = int | np.random.SeedSequence | np.random.Generator | None
 
 BATCH_NUMBERS = 2_000_000
 """The most random numbers drawn at once."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.argument_rules import member
+from multilevel.arguments import checked_methods
 from multilevel.engine.structures import STRUCTURE_NAMES, CovarianceStructure, NaturalElement, element_name
 from multilevel.formula.labels import distinct
 
@@ -89,6 +91,7 @@ def term_variance(
     )
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True, eq=False)
 class VarianceComponents:
     """Variances and correlations of all random-effects terms (lme4's ``VarCorr``).
@@ -119,11 +122,10 @@ class VarianceComponents:
         """Return the covariance matrix of a grouping factor's random effects."""
         import pandas as pd
 
-        own = [term for term in self.terms if term.group == group]
-        if not own:
-            raise KeyError(
-                f"no grouping factor {group!r}: there are {', '.join(dict.fromkeys(t.group for t in self.terms))}"
-            )
+        by_group: dict[str, list[TermVariance]] = {}
+        for term in self.terms:
+            by_group.setdefault(term.group, []).append(term)
+        own: list[TermVariance] = member(by_group, group, "grouping factor")
         names = distinct([name for term in own for name in term.names])
         matrix = np.zeros((len(names), len(names)))
         at = 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import checked
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.model.fitted import LinearMixedModel
 from multilevel.plot.pages import page_of
@@ -86,6 +87,7 @@ def influence_data(check: Check) -> pd.DataFrame:
     return rows.sort_values("cooks_distance", ascending=False, kind="stable")
 
 
+@checked
 def plot_checks(checks: ModelChecks | LinearMixedModel) -> Any:
     """Draw the checks of a fit on one page (the type ``"checks"`` of `plot_model`).
 

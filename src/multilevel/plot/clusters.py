@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multilevel.arguments import checked
 from multilevel.errors import ControlError
 from multilevel.model.fitted import LinearMixedModel
 from multilevel.plot.cluster_data import (
@@ -89,6 +90,7 @@ def clusters_data(
     return _frames(clustered_rows(data, x, y, cluster), _line_kind(data, lines), population, max_clusters)
 
 
+@checked
 def plot_clusters(
     data: Any,
     x: str,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multilevel.arguments import Level, checked
 from multilevel.errors import ControlError, DataError
 from multilevel.plot.random_effects import random_effects_data
 from multilevel.plot.style import (
@@ -131,6 +132,7 @@ def _deviation(fit: LinearMixedModel, group: str, term: str) -> float:
     return float(np.sqrt(matrix.iloc[at, at]))
 
 
+@checked
 def plot_comparison(
     before: LinearMixedModel,
     after: LinearMixedModel,
@@ -139,7 +141,7 @@ def plot_comparison(
     term: str | None = None,
     names: Sequence[str] | None = None,
     kind: ComparisonKind = "caterpillars",
-    level: float = 0.95,
+    level: Level = 0.95,
 ) -> Any:
     """Draw the differences between clusters in two models on one scale.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Level, checked
 from multilevel.errors import ControlError
 from multilevel.inference.intervals import check_level
 from multilevel.plot.random_effects import chosen_groups
@@ -174,13 +175,14 @@ def mode_pairs_data(
     return pd.concat(modes, ignore_index=True), pd.concat(ellipses, ignore_index=True)
 
 
+@checked
 def plot_covariances(
     fit: LinearMixedModel,
     kind: Literal["heatmap", "scatter"] = "heatmap",
     *,
     part: Part = "all",
     group: str | None = None,
-    level: float = 0.95,
+    level: Level = 0.95,
 ) -> Any:
     """Draw the correlations of random and fixed effects.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import checked
 from multilevel.errors import ControlError
 from multilevel.plot.pages import page_of
 from multilevel.plot.quantiles import quantile_picture, random_effects_quantiles
@@ -65,6 +66,7 @@ def diagnostics_data(fit: LinearMixedModel) -> pd.DataFrame:
     return rows if "cooks_distance" in rows else rows.assign(cooks_distance=np.nan)
 
 
+@checked
 def plot_diagnostics(fit: LinearMixedModel, panels: str | Sequence[str] | None = None) -> Any:
     """Draw the diagnostics of a fit.
 

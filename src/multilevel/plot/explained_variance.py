@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from multilevel.arguments import checked
 from multilevel.errors import ControlError
 from multilevel.plot.style import BLUE, GREEN, LIGHT_GREY, ORANGE, PURPLE, SKY, caption, plotnine, theme, wrapped
 from multilevel.quality.r_squared import r2
@@ -111,6 +112,7 @@ def named_fits(
     return found
 
 
+@checked
 def plot_r2(
     fits: LinearMixedModel | Sequence[LinearMixedModel] | Mapping[str, LinearMixedModel],
     method: ExplainedMethod = "nakagawa",

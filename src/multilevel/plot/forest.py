@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import DdfName, Level, StandardizeMethod, VcovName, checked, robust_options
 from multilevel.errors import ControlError
 from multilevel.plot.style import GREY, PALETTE, caption, heading, percent, plotnine, theme, wrapped
 from multilevel.quality.model_names import named_models
@@ -17,9 +18,7 @@ from multilevel.quality.variance import check_fit
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.model.fitted import LinearMixedModel
-    from multilevel.quality.standardize import StandardizeMethod
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -35,13 +34,13 @@ BETWEEN = 0.7
 def fixed_effects_data(
     models: LinearMixedModel | Mapping[str, LinearMixedModel],
     *,
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "satterthwaite",
     standardize: StandardizeMethod | None = None,
     terms: Sequence[str] | None = None,
     show_intercept: bool = False,
     sort: bool = False,
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
 ) -> pd.DataFrame:
     """Return what a forest plot draws.
@@ -133,10 +132,11 @@ def _texts(estimates: FloatArray, errors: FloatArray) -> list[str]:
     return [f"{value + 0.0:.{decimals}f}" for value in np.round(estimates, decimals)]
 
 
+@checked
 def plot_estimates(
     fit: LinearMixedModel,
     *,
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "satterthwaite",
     terms: Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
@@ -144,7 +144,7 @@ def plot_estimates(
     show_values: bool = False,
     sort: bool = False,
     vline: float | None = 0.0,
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
 ) -> Any:
     """Draw the fixed effects of a model with their intervals.
@@ -175,11 +175,12 @@ def plot_estimates(
     return picture + plotnine().labs(title=title, caption=_note(ddf, vcov))
 
 
+@checked
 def plot_standardized(
     fit: LinearMixedModel,
     method: StandardizeMethod = "refit",
     *,
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "residual",
     terms: Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
@@ -187,7 +188,7 @@ def plot_standardized(
     show_values: bool = False,
     sort: bool = False,
     vline: float | None = 0.0,
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
 ) -> Any:
     """Draw the standardized fixed effects of a model with their intervals.
@@ -221,10 +222,12 @@ def plot_standardized(
     return picture + plotnine().labs(title=title, caption=_note(ddf, vcov, f"Standardized by {method!r}."))
 
 
+@checked
+@robust_options
 def plot_models(
     *fits: LinearMixedModel,
     names: Sequence[str] | None = None,
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "satterthwaite",
     standardize: StandardizeMethod | None = None,
     terms: Sequence[str] | None = None,
@@ -233,7 +236,7 @@ def plot_models(
     show_values: bool = False,
     sort: bool = False,
     vline: float | None = 0.0,
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
     **named: LinearMixedModel,
 ) -> Any:
@@ -347,7 +350,7 @@ def _forest(
     return picture
 
 
-def _note(ddf: str, vcov: str, method: str = "") -> str:
+def _note(ddf: str, vcov: VcovName, method: str = "") -> str:
     from multilevel.quality.coefficient_cells import interval_note
 
     return caption(method, interval_note(ddf, vcov))

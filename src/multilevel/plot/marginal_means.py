@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import checked
 from multilevel.data.levels import level_text
 from multilevel.errors import ControlError, DataError, DataTypeError
 from multilevel.inference.marginal_means import CONTRAST, MarginalMeans, as_names
@@ -114,6 +115,7 @@ def _axis(values: Sequence[Any]) -> Any:
     return _categories(values)
 
 
+@checked
 def plot_emmeans(means: MarginalMeans, terms: str | Sequence[str] | None = None) -> Any:
     """Draw marginal means, trends or contrasts as points with intervals.
 

@@ -6,6 +6,7 @@ import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from multilevel.arguments import checked
 from multilevel.errors import ControlError
 from multilevel.quality.variance import check_fit
 
@@ -29,6 +30,7 @@ KINDS = {
 """The module of this package and its function that draw each type."""
 
 
+@checked
 def plot_model(fit: LinearMixedModel, type: str = "est", **options: Any) -> Any:
     """Draw a picture of a fitted model.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from multilevel.arguments import checked
 from multilevel.errors import ControlError
 from multilevel.plot.style import GREY, PALETTE, caption, counted, percent, plotnine, theme, wrapped
 
@@ -49,6 +50,7 @@ def power_data(curve: PowerCurve) -> pd.DataFrame:
     return found.assign(**{name: frame[name] for name in ("power", "conf_low", "conf_high")})
 
 
+@checked
 def plot_power(curve: PowerCurve, *, target: float | None = 0.8) -> Any:
     """Draw a power curve with its Monte Carlo intervals.
 

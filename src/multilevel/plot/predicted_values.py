@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import DdfName
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Frame
 from multilevel.data.levels import level_text
@@ -30,7 +31,6 @@ from multilevel.plot.style import sampled
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.inference.marginal_means import MarginalMeans
     from multilevel.model.fitted import LinearMixedModel
 

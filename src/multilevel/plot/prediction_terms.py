@@ -171,7 +171,7 @@ def _numeric_term(name: str, numbers: FloatArray, values: Any, *, axis: bool) ->
     else:
         try:
             found = np.array([float(value) for value in _as_list(values)])
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise DataError(f"terms gives {name!r}, which is numeric, the values {values!r}.") from None
     if found.size == 0 or not np.isfinite(found).all():
         raise DataError(f"terms gives {name!r} no value, or one that is not finite.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import DdfName, Level, checked
 from multilevel.data.levels import level_text
 from multilevel.errors import DataError
 from multilevel.formula.syntax import names_in
@@ -33,7 +34,6 @@ from multilevel.plot.style import (
 )
 
 if TYPE_CHECKING:
-    from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.model.fitted import LinearMixedModel
 
 LINES = ("solid", "dashed", "dashdot", "dotted", (0, (1, 1, 5, 1)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (10, 4)))
@@ -48,13 +48,14 @@ DDF_WORDS = {
 }
 
 
+@checked
 def plot_predictions(
     fit: LinearMixedModel,
     terms: Any = None,
     *,
     at: Mapping[str, Any] | None = None,
     scale: Scale = "response",
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "satterthwaite",
     show_data: bool = False,
     groups: Any = None,
@@ -98,6 +99,7 @@ def plot_predictions(
     return draw_predictions(fit, found, "Predicted values", level, ddf, show_data=show_data, groups=groups)
 
 
+@checked
 def plot_marginal_effects(
     fit: LinearMixedModel,
     terms: Any = None,
@@ -105,7 +107,7 @@ def plot_marginal_effects(
     at: Mapping[str, Any] | None = None,
     weights: MeanWeights = "equal",
     scale: Scale = "response",
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "satterthwaite",
     show_data: bool = False,
 ) -> Any:
@@ -141,13 +143,14 @@ def interactions(fit: LinearMixedModel) -> list[tuple[str, ...]]:
     return list({frozenset(names): names for names in reversed(kept)}.values())[::-1]
 
 
+@checked
 def plot_interactions(
     fit: LinearMixedModel,
     *,
     values: str = "meansd",
     at: Mapping[str, Any] | None = None,
     scale: Scale = "response",
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "satterthwaite",
     show_data: bool = False,
 ) -> Any:

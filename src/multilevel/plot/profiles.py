@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked, idle
 from multilevel.errors import ControlError, DataError
 from multilevel.inference.profile_curve import rising_points, zeta_curve
 from multilevel.plot.style import BLUE, GREY, axis_breaks, caption, percent, plotnine, theme, wrapped
@@ -27,7 +28,9 @@ MOST_PAIRS = 8
 
 
 def _chosen(profile: Profile, which: str | Sequence[str] | None) -> list[str]:
-    names = list(profile.profiled) if which is None else [which] if isinstance(which, str) else list(which)
+    names = (
+        list(profile.profiled) if which is None else [which] if isinstance(which, str) else list(dict.fromkeys(which))
+    )
     for name in names:
         if name not in profile.points:
             raise ControlError(f"There is no profile of {name!r}; there are {', '.join(profile.profiled)}.")
@@ -212,6 +215,8 @@ def _contour(trace: Any, back: Any, size: float) -> tuple[FloatArray, FloatArray
 # ---- drawing ---------------------------------------------------------------------------------------------------------------
 
 
+@checked
+@idle("absolute", when=lambda given: given["kind"] != "zeta", why="it is for kind='zeta'")
 def plot_profile(
     profile: Profile,
     kind: ProfileKind = "zeta",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Level, checked
 from multilevel.errors import ControlError
 from multilevel.inference.intervals import check_level
 from multilevel.plot.style import (
@@ -59,7 +60,7 @@ def random_effects_data(
     group: str | None = None,
     *,
     kind: EffectKind = "ranef",
-    level: float = 0.95,
+    level: Level = 0.95,
     sort: bool | str = True,
 ) -> pd.DataFrame:
     """Return what the caterpillar plot draws.
@@ -156,12 +157,13 @@ def _estimates(fit: LinearMixedModel, group: str, kind: str) -> tuple[tuple[str,
     return whole.names, whole.modes, np.sqrt(variances)
 
 
+@checked
 def plot_random_effects(
     fit: LinearMixedModel,
     group: str | None = None,
     *,
     kind: EffectKind = "ranef",
-    level: float = 0.95,
+    level: Level = 0.95,
     sort: bool | str | None = None,
 ) -> Any:
     """Draw the caterpillar plot: a panel for each term of each grouping factor.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.data.frames import Frame, column_from_values
 from multilevel.errors import DataError
 from multilevel.plot.smooth import SMOOTHED, lowess_curve
@@ -145,6 +146,7 @@ def residual_quartiles_data(fit: LinearMixedModel, by: Any, *, kind: ResidualKin
     return data.assign(rank=rank)
 
 
+@checked
 def plot_residuals(
     fit: LinearMixedModel, *, x: str | None = None, kind: ResidualKind = "pearson", by: Any = None
 ) -> Any:

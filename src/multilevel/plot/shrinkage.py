@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import Level, checked
 from multilevel.errors import ControlError
 from multilevel.inference.intervals import check_level
 from multilevel.plot.cluster_lines import population_ellipse, shrinkage_data
@@ -36,12 +37,13 @@ STAGES = ("No pooling", "Partial pooling", "Complete pooling")
 COLORS, SHAPES = (ORANGE, BLUE, VERMILION), ("o", "o", "D")
 
 
+@checked
 def plot_shrinkage(
     fit: LinearMixedModel,
     group: str | None = None,
     *,
     terms: Sequence[str] | None = None,
-    level: float = 0.95,
+    level: Level = 0.95,
     max_clusters: int = MOST_CLUSTERS,
 ) -> Any:
     """Draw how the model moves each cluster's own estimates towards the population's.

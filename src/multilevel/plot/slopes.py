@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import DdfName, Level, checked
 from multilevel.data.levels import level_text
 from multilevel.errors import ControlError, DataError, DataTypeError
 from multilevel.inference.emmeans import emtrends
@@ -22,7 +23,6 @@ from multilevel.plot.style import BLUE, GREY, VERMILION, caption, counted, perce
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.inference.degrees_of_freedom import DdfName
     from multilevel.model.fitted import LinearMixedModel
 
 FloatArray = npt.NDArray[np.float64]
@@ -210,11 +210,12 @@ def numeric_predictors(fit: LinearMixedModel) -> list[str]:
 # ---- drawing ---------------------------------------------------------------------------------------------------------------
 
 
+@checked
 def plot_slopes(
     fit: LinearMixedModel,
     terms: Any = None,
     *,
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "satterthwaite",
     show_data: bool = True,
 ) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multilevel.arguments import Level, checked
 from multilevel.errors import ControlError
 from multilevel.inference.intervals import check_level
 from multilevel.plot.style import BLUE, LIGHT_GREY, SKY, caption, percent, plotnine, theme, wrapped
@@ -28,7 +29,7 @@ def variance_components_data(
     scale: Scale = "sd",
     *,
     interval: Interval | None = "wald",
-    level: float = 0.95,
+    level: Level = 0.95,
     **options: Any,
 ) -> pd.DataFrame:
     """Return the variance components with their intervals.
@@ -104,12 +105,13 @@ def variance_components_data(
     return data
 
 
+@checked
 def plot_variance_components(
     fit: LinearMixedModel,
     scale: Scale = "sd",
     *,
     interval: Interval | None = "wald",
-    level: float = 0.95,
+    level: Level = 0.95,
     **options: Any,
 ) -> Any:
     """Draw the variance components as bars with intervals.

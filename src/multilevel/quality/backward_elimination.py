@@ -7,13 +7,13 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from multilevel.arguments import DdfName, Share, checked, idle
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.formula.deparse import deparse
 from multilevel.formula.syntax import parse_expression
 from multilevel.formula.terms import Term, expand_terms
 from multilevel.inference.anova import F_HEADS, METHODS
 from multilevel.inference.anova_table import AnovaTable
-from multilevel.inference.degrees_of_freedom import DdfName
 from multilevel.inference.random_terms import HEADS as RANDOM_HEADS
 from multilevel.inference.random_terms import ranova
 from multilevel.inference.recoding import variable_texts
@@ -67,11 +67,14 @@ class StepResult(Forms):
         return Document("Backward elimination", (*blocks, Fact("Model found", str(self.final_model.formula))))
 
 
+@checked
+@idle("alpha_random", when=lambda given: not given["reduce_random"], why="the random effects are left alone")
+@idle("alpha_fixed", "keep", when=lambda given: not given["reduce_fixed"], why="the fixed effects are left alone")
 def step(
     fit: LinearMixedModel,
     *,
-    alpha_random: float = 0.1,
-    alpha_fixed: float = 0.05,
+    alpha_random: Share = 0.1,
+    alpha_fixed: Share = 0.05,
     reduce_random: bool = True,
     reduce_fixed: bool = True,
     ddf: DdfName = "satterthwaite",

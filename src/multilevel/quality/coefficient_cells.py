@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import VcovName
 from multilevel.reporting.cells import Number, interval_cells, number_cells
 from multilevel.reporting.numbers import format_p_values
 from multilevel.reporting.tables import Table
@@ -31,7 +32,7 @@ DDF_NOTES = {
 }
 
 
-def interval_note(ddf: str, vcov: str = "model") -> str:
+def interval_note(ddf: str, vcov: VcovName = "model") -> str:
     """Say where the intervals of fixed effects come from."""
     if vcov != "model":
         return f"Intervals: cluster-robust standard errors ({vcov}) with Satterthwaite's degrees of freedom."

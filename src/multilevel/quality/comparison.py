@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked, checked_methods
 from multilevel.data.caller import warn_caller
 from multilevel.errors import DataError, MultilevelWarning
 from multilevel.inference.likelihood_ratio import check_same_data
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PerformanceComparison(Shown):
     """Indices of several models, what `compare_performance` returns.
@@ -73,6 +75,7 @@ class PerformanceComparison(Shown):
         return Table("Comparison of models", ("Model", *(HEADS[name] for name in columns)), rows)
 
 
+@checked
 def compare_performance(
     *fits: LinearMixedModel,
     names: Sequence[str] | None = None,

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg.blas import dsymm
 
+from multilevel.arguments import checked, checked_methods
 from multilevel.engine.derivatives import sensitivity
 from multilevel.engine.factor import BlockedFactor
 from multilevel.engine.fit import EngineFit
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True, repr=False)
 class ConditionalAIC(Shown):
     """Conditional AIC, what `conditional_aic` returns.
@@ -109,6 +111,7 @@ class ConditionalAIC(Shown):
         return Table("Conditional AIC", ("", "Value"), rows)
 
 
+@checked
 def conditional_aic(fit: LinearMixedModel) -> ConditionalAIC:
     """Return the conditional AIC, for predictions within the clusters of the data.
 

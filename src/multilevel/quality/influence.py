@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Count, checked, checked_methods, idle
 from multilevel.errors import ControlError, DataError
 from multilevel.quality.checks.result import wrapped
 from multilevel.quality.deletion import Deletions, delete_groups, delete_rows, log_determinants
@@ -35,6 +36,7 @@ FEW = 4
 """With more fixed effects than this, the printed table shows for each deletion the one that changes most."""
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class Influence(Forms):
     """What leaving out each row, or each group of rows, does to a fit: what `influence` returns.
@@ -211,12 +213,14 @@ def _cells(values: FloatArray) -> list[str | Number]:
     return number_cells(values, texts)
 
 
+@checked
+@idle("threads", "progress", when=lambda given: not given["exact"], why="they are for exact=True")
 def influence(
     fit: LinearMixedModel,
     group: Any = None,
     *,
     exact: bool = False,
-    threads: int | None = None,
+    threads: Count | None = None,
     progress: bool = False,
 ) -> Influence:
     """Work out how the estimates change when each row, or each group of rows, is left out.
@@ -323,6 +327,7 @@ def _of_refits(fit: LinearMixedModel, refits: Refits, counts: npt.NDArray[np.int
     )
 
 
+@checked
 def cooks_distance(fit: LinearMixedModel) -> pd.Series[float]:
     """Return Cook's distance of each row's fitted values, conditional modes included.
 

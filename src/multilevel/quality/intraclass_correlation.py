@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from multilevel.arguments import Count, Level, Seed, checked, checked_methods, idle
 from multilevel.quality.replicates import interval_of, replicate_variances
 from multilevel.quality.shown import Shown, decimal_cells
 from multilevel.quality.variance import check_fit, variance_decomposition
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.model.fitted import LinearMixedModel
-    from multilevel.model.simulation import Seed
 
 Interval = tuple[float, float]
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True, repr=False)
 class IntraclassCorrelation(Shown):
     """Intraclass correlation coefficients, what `icc` returns.
@@ -75,14 +76,24 @@ class IntraclassCorrelation(Shown):
         return Table("Intraclass correlation coefficient", ("", "ICC", *columns[1:]), rows)
 
 
+@checked
+@idle(
+    "n",
+    "rng",
+    "threads",
+    "interval",
+    "progress",
+    when=lambda given: given["ci"] is None,
+    why="they are for the bootstrap that ci= asks for",
+)
 def icc(
     fit: LinearMixedModel,
     by_group: bool = False,
-    ci: float | None = None,
+    ci: Level | None = None,
     *,
-    n: int = 1000,
+    n: Count = 1000,
     rng: Seed = None,
-    threads: int | None = None,
+    threads: Count | None = None,
     interval: str = "percentile",
     progress: bool = False,
 ) -> IntraclassCorrelation:

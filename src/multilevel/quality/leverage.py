@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.errors import ControlError
 from multilevel.quality.row_solutions import row_solutions
 
@@ -21,6 +22,7 @@ LeveragePart = Literal["total", "fixed", "random"]
 PARTS = ("total", "fixed", "random")
 
 
+@checked
 def hatvalues(fit: LinearMixedModel, part: LeveragePart = "total") -> pd.Series[float]:
     """Return the leverage of each row: the derivative of its fitted value by its own response, at the fit's theta.
 

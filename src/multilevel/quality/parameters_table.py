@@ -7,6 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from multilevel.arguments import (
+    BootstrapInterval,
+    DdfName,
+    Level,
+    StandardizeMethod,
+    VcovName,
+    checked,
+    checked_methods,
+    idle,
+    robust_options,
+)
 from multilevel.errors import ControlError
 from multilevel.inference.contrasts import t_table
 from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
@@ -15,7 +26,7 @@ from multilevel.model.identification import identification_notes
 from multilevel.model.parameter_labels import ParameterLabels
 from multilevel.quality.coefficient_cells import coefficient_table, interval_note
 from multilevel.quality.several_tables import SeveralTables
-from multilevel.quality.standardize import METHODS, StandardizeMethod, standardize_parameters
+from multilevel.quality.standardize import METHODS, standardize_parameters
 from multilevel.quality.variance_intervals import variance_parameter_table
 
 if TYPE_CHECKING:
@@ -35,6 +46,7 @@ RANDOM_NOTES = {
 }
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class ParametersTable(SeveralTables):
     """The parameters of a model, as `model_parameters` returns them.
@@ -103,16 +115,28 @@ class ParametersTable(SeveralTables):
         return found
 
 
+@checked
+@robust_options
+@idle("interval", when=lambda given: given["ci_random"] != "bootstrap", why="it is for ci_random='bootstrap'")
+@idle(
+    "ddf",
+    "standardize",
+    "vcov",
+    "cluster",
+    when=lambda given: given["effects"] == "random" and given["standardize"] is None,
+    why="there are no fixed effects in the table",
+)
+@idle("ci_random", when=lambda given: given["effects"] == "fixed", why="there are no random effects in the table")
 def model_parameters(
     fit: LinearMixedModel,
     effects: Effects = "all",
     *,
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "satterthwaite",
     standardize: StandardizeMethod | None = None,
     ci_random: RandomInterval | None = "wald",
     interval: BootstrapInterval = "percentile",
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
     **options: Any,
 ) -> ParametersTable:

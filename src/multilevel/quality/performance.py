@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from multilevel.arguments import checked, checked_methods
 from multilevel.errors import ControlError
 from multilevel.quality.shown import Shown, decimal_cells
 from multilevel.quality.variance import check_fit, variance_decomposition
@@ -35,6 +36,7 @@ HEADS = {
 }  # fmt: skip
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True, repr=False)
 class ModelPerformance(Shown):
     """Indices of one model's fit, what `model_performance` returns.
@@ -162,6 +164,7 @@ def indices_of(fit: LinearMixedModel, estimator: str | None, refit: bool) -> tup
     return found, how
 
 
+@checked
 def model_performance(
     fit: LinearMixedModel, *, estimator: Estimator | None = None, refit: bool = True
 ) -> ModelPerformance:

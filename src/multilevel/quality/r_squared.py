@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from multilevel.arguments import Count, Level, Seed, checked, checked_methods, idle
 from multilevel.errors import ControlError, DataError
 from multilevel.quality.multilevel_r_squared import reduction_by_level, rights_sterba, snijders_bosker
 from multilevel.quality.replicates import interval_of, replicate_variances
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.model.fitted import LinearMixedModel
-    from multilevel.model.simulation import Seed
 
 RSquaredMethod = Literal["nakagawa", "snijders-bosker", "raudenbush-bryk", "rights-sterba", "edwards", "xu"]
 Triple = tuple[float, float, float]
@@ -34,6 +34,7 @@ TITLES = {
 }
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True, repr=False)
 class RSquared(Shown):
     """Explained variance, what `r2` returns.
@@ -103,14 +104,24 @@ _NAMES = {
 }  # fmt: skip
 
 
+@checked
+@idle(
+    "n",
+    "rng",
+    "threads",
+    "interval",
+    "progress",
+    when=lambda given: given["ci"] is None,
+    why="they are for the bootstrap that ci= asks for",
+)
 def r2(
     fit: LinearMixedModel,
     method: RSquaredMethod = "nakagawa",
-    ci: float | None = None,
+    ci: Level | None = None,
     *,
-    n: int = 1000,
+    n: Count = 1000,
     rng: Seed = None,
-    threads: int | None = None,
+    threads: Count | None = None,
     interval: str = "percentile",
     progress: bool = False,
 ) -> RSquared:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.argument_rules import member
+from multilevel.arguments import checked, checked_methods
 from multilevel.quality.several_tables import SeveralTables
 from multilevel.reporting.cells import number_cells
 from multilevel.reporting.tables import Table
@@ -57,6 +59,7 @@ class GroupComponents:
         return int((self.standard_deviations > NOTHING * largest).sum()) if largest > 0.0 else 0
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class RandomEffectsPCA(SeveralTables, Mapping[str, GroupComponents]):
     """Principal components by grouping factor: a mapping from its name to `GroupComponents`."""
@@ -66,7 +69,8 @@ class RandomEffectsPCA(SeveralTables, Mapping[str, GroupComponents]):
 
     def __getitem__(self, group: str) -> GroupComponents:
         """Return the components of a grouping factor."""
-        return self.groups[group]
+        found: GroupComponents = member(self.groups, group, "grouping factor")
+        return found
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the grouping factors."""
@@ -97,7 +101,7 @@ class RandomEffectsPCA(SeveralTables, Mapping[str, GroupComponents]):
         """Return the loadings of a grouping factor's components, columns of the model in rows."""
         import pandas as pd
 
-        found = self.groups[group]
+        found = self[group]
         heads = [f"PC{j + 1}" for j in range(len(found.names))]
         return pd.DataFrame(found.loadings.copy(), index=list(found.names), columns=heads)
 
@@ -147,6 +151,7 @@ class RandomEffectsPCA(SeveralTables, Mapping[str, GroupComponents]):
         return tables
 
 
+@checked
 def re_pca(fit: LinearMixedModel, *, correlation: bool = False) -> RandomEffectsPCA:
     """Decompose the covariance matrices of the random effects into principal components.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from multilevel.arguments import Share, checked, checked_methods, idle
 from multilevel.engine.fit import EngineFit
 from multilevel.errors import ControlError
 from multilevel.inference.likelihood_ratio import chisq_p_value
@@ -28,6 +29,7 @@ Criterion = Literal["lrt", "aic"]
 COLUMNS = ["action", "random", "npar", "loglik", "aic", "chisq", "df", "p_value", "accepted", "singular", "converged"]
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class RandomReduction(SeveralTables):
     """What `reduce_random_effects` did, step by step.
@@ -126,11 +128,13 @@ class _State:
         return self.fit.criterion + 2.0 * self.npar
 
 
+@checked
+@idle("alpha", when=lambda given: given["criterion"] == "aic", why="AIC has no significance level")
 def reduce_random_effects(
     fit: LinearMixedModel,
     *,
     criterion: Criterion = "lrt",
-    alpha: float = 0.2,
+    alpha: Share = 0.2,
     extend: bool = True,
     drop_groups: bool = False,
 ) -> RandomReduction:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Seed
 from multilevel.errors import ControlError
 from multilevel.inference.bootstrap import bootstrap
 from multilevel.inference.intervals import check_level, replicate_interval
@@ -15,7 +16,6 @@ from multilevel.quality.variance import mean_products
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
-    from multilevel.model.simulation import Seed
 
 FloatArray = npt.NDArray[np.float64]
 

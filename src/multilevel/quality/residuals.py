@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.engine.accumulate import rows_by_level
 from multilevel.errors import ControlError, DataError
 from multilevel.inference.robust import clusters_of
@@ -30,6 +31,7 @@ LARGEST_CLUSTER = 5000
 """Rows of a cluster whose covariance matrix is factorised as it stands."""
 
 
+@checked
 def rstandard(fit: LinearMixedModel, kind: StandardisedKind = "conditional") -> pd.Series[float]:
     """Return residuals divided by their standard deviations.
 
@@ -73,6 +75,7 @@ def rstandard(fit: LinearMixedModel, kind: StandardisedKind = "conditional") -> 
     return fit._by_row(values, "standardised residual")
 
 
+@checked
 def rstudent(fit: LinearMixedModel, *, external: bool = False) -> pd.Series[float]:
     """Return studentised conditional residuals.
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import (
+    DdfName,
+    Level,
+    StandardizeMethod,
+    VcovName,
+    checked,
+    checked_methods,
+    idle,
+    robust_options,
+)
 from multilevel.errors import ControlError, DataError
 from multilevel.inference.contrasts import t_table
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
+from multilevel.inference.degrees_of_freedom import inference_basis
 from multilevel.inference.intervals import check_level
 from multilevel.quality.coefficient_cells import coefficient_table, interval_note
 from multilevel.quality.coefficient_units import CoefficientUnits, basic_units, level_units, numeric_units
@@ -24,12 +34,12 @@ if TYPE_CHECKING:
     from multilevel.reporting.tables import Table
 
 FloatArray = npt.NDArray[np.float64]
-StandardizeMethod = Literal["refit", "posthoc", "smart", "basic", "pseudo"]
 
 METHODS = ("refit", "posthoc", "smart", "basic", "pseudo")
 COLUMNS = ["estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high"]
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class StandardizedParameters(SeveralTables):
     """Standardized fixed effects, as `standardize_parameters` returns them.
@@ -79,6 +89,9 @@ class StandardizedParameters(SeveralTables):
         return [coefficient_table(self._frame, self.level, self.title, "Std. Coef.")]
 
 
+@checked
+@robust_options
+@idle("transformed", when=lambda given: given["method"] != "refit", why="it is for method='refit'")
 def standardize_parameters(
     fit: LinearMixedModel,
     method: StandardizeMethod = "refit",
@@ -87,9 +100,9 @@ def standardize_parameters(
     two_sd: bool = False,
     include_response: bool = True,
     transformed: Transformed = "before",
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "residual",
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
 ) -> StandardizedParameters:
     """Return standardized coefficients: changes of the response in its standard deviations for one of the predictor.
@@ -208,7 +221,7 @@ def standardize_parameters(
     return StandardizedParameters(method, level, scales, None, table, (interval_note(ddf, vcov), *notes))
 
 
-def _estimates(fit: LinearMixedModel, level: float, ddf: str, vcov: str, cluster: Any) -> pd.DataFrame:
+def _estimates(fit: LinearMixedModel, level: float, ddf: str, vcov: VcovName, cluster: Any) -> pd.DataFrame:
     beta = fit._engine.beta
     basis = inference_basis(fit, ddf, vcov=vcov, cluster=cluster)
     return t_table(basis, np.eye(beta.size), beta, beta, level)[COLUMNS]

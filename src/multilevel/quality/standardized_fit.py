@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.data.caller import warn_caller
 from multilevel.data.frames import Frame
 from multilevel.errors import ControlError, MultilevelWarning
@@ -38,6 +39,7 @@ class StandardizedFit:
     scales: dict[str, Scale]
 
 
+@checked
 def standardize_fit(
     fit: LinearMixedModel,
     *,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked, checked_methods
 from multilevel.engine.accumulate import total_products
 from multilevel.errors import DataTypeError
 from multilevel.model.identification import identification_sentence
@@ -55,6 +56,7 @@ class TermShare:
     variance: float
 
 
+@checked_methods
 @dataclass(frozen=True, slots=True, repr=False)
 class VarianceDecomposition(Shown):
     """Variances of the parts of a model, what `variance_decomposition` returns.
@@ -147,6 +149,7 @@ def mean_products(design: Design, places: tuple[int, ...], shift: FloatArray | N
     return result
 
 
+@checked
 def variance_decomposition(fit: LinearMixedModel) -> VarianceDecomposition:
     """Split the variance of the response into fixed effects, random effects and residual.
 

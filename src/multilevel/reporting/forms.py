@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from multilevel.arguments import FileName, PStyle, checked_methods
 from multilevel.errors import ControlError
 from multilevel.files import write_text
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from multilevel.reporting.style import PStyle, TableStyle
+    from multilevel.reporting.style import TableStyle
     from multilevel.reporting.tables import Table
 
     Block: TypeAlias = "Fact | Paragraph | Notes | Legend | Table"
@@ -66,6 +67,7 @@ class Document:
     blocks: tuple[Block, ...]
 
 
+@checked_methods
 class Forms:
     """The forms of a result.
 
@@ -150,7 +152,7 @@ class Forms:
 
     def save(
         self,
-        path: str | os.PathLike[str],
+        path: FileName | os.PathLike[str],
         *,
         digits: int | None = None,
         labels: Mapping[str, str] | None = None,

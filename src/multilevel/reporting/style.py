@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
+from multilevel.arguments import PStyle
 from multilevel.errors import ControlError
 from multilevel.reporting.cells import Across, Cell, Number, cell_text
 from multilevel.reporting.forms import Document, Fact, Legend
@@ -16,7 +17,6 @@ from multilevel.reporting.tables import Table
 if TYPE_CHECKING:
     from multilevel.reporting.forms import Block
 
-PStyle = Literal["numeric", "apa", "scientific", "stars", "numeric_stars", "scientific_stars"]
 P_STYLES: tuple[str, ...] = get_args(PStyle)
 
 STARS_NOTE = "* p < 0.05, ** p < 0.01, *** p < 0.001"

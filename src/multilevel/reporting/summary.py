@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import DdfName, VcovName, checked_methods
 from multilevel.inference.coefficients import coefficient_table
 from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
 from multilevel.model.identification import identification_notes
@@ -69,6 +70,7 @@ class Certificate:
         return self.status != "not converged"
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class Summary(Forms):
     """What ``fit.summary()`` returns. ``str(summary)`` is the text that users of lme4 and lmerTest know.
@@ -248,7 +250,7 @@ def summarise(
     correlation: bool | None = None,
     ddf: DdfName = "satterthwaite",
     *,
-    vcov: str = "model",
+    vcov: VcovName = "model",
     cluster: Any = None,
 ) -> Summary:
     """Gather the summary of a fit.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.arrays import number_array
 from multilevel.engine.parameters import lower_factor
 from multilevel.engine.structures import lower_triangle
 from multilevel.errors import ControlError, DataError, DataTypeError
@@ -181,7 +182,7 @@ def _factor(value: Any, term: TermNames) -> FloatArray:
 
 
 def _covariance_factor(value: Any, k: int, where: str) -> FloatArray:
-    matrix = np.asarray(value, dtype=np.float64)
+    matrix = number_array(value, f"{where} the covariance matrix")
     if matrix.shape != (k, k):
         raise DataError(f"{where} the covariance matrix must be {k} × {k}, not {' × '.join(map(str, matrix.shape))}.")
     return factor_of(matrix, where)
@@ -198,7 +199,7 @@ def _deviations(value: Any, term: TermNames, where: str) -> FloatArray:
         value = [value[name] for name in term.names]
     try:
         sd = np.atleast_1d(np.asarray(value, dtype=np.float64))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataTypeError(f"{where} the standard deviations must be numbers, not {value!r}.") from None
     if sd.shape != (len(term.names),):
         raise DataError(

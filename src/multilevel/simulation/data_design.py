@@ -7,8 +7,10 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from multilevel.arguments import Count, DdfName, Level, Reml, Seed, checked_fields, checked_methods
 from multilevel.data.caller import warn_caller
 from multilevel.data.frames import unknown_column
+from multilevel.engine.control import Control, as_control
 from multilevel.errors import ControlError, DataTypeError, FormulaError, FormulaWarning, UnknownColumnError
 from multilevel.formula.grammar import Formula, parse_formula
 from multilevel.formula.syntax import Name
@@ -20,13 +22,14 @@ from multilevel.simulation.truth import Truth
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.engine.control import LmerControl
-    from multilevel.inference.degrees_of_freedom import DdfName
+    from multilevel.simulation.r_random import RRandom
     from multilevel.simulation.study import Study
 
 Recipe = str | float | Callable[[Any, "pd.DataFrame"], Any] | tuple[Callable[[Any, "pd.DataFrame"], Any], str]
 
 
+@checked_fields
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class DataDesign:
     """Multilevel data with known parameters: the levels, the predictors and the model, from which `draw` makes data.
@@ -215,7 +218,7 @@ class DataDesign:
                 f"A design has no part {unknown[0]!r}; it has {', '.join(self.__dataclass_fields__)}."
             ) from None
 
-    def draw(self, rng: Any = None) -> tuple[pd.DataFrame, Truth]:
+    def draw(self, rng: Seed | RRandom = None) -> tuple[pd.DataFrame, Truth]:
         """Draw data.
 
         Parameters
@@ -238,16 +241,16 @@ class DataDesign:
 
     def study(
         self,
-        n: int = 1000,
+        n: Count = 1000,
         formula: str | Formula | None = None,
         *,
-        level: float = 0.95,
+        level: Level = 0.95,
         ddf: DdfName = "satterthwaite",
-        rng: Any = None,
-        threads: int | None = None,
+        rng: Seed | RRandom = None,
+        threads: Count | None = None,
         progress: bool = False,
-        reml: bool = True,
-        control: LmerControl | None = None,
+        reml: Reml = True,
+        control: Control = None,
     ) -> Study:
         """Draw and fit many data sets; `recover` says what the estimates amount to.
 
@@ -289,7 +292,7 @@ class DataDesign:
             threads=threads,
             progress=progress,
             reml=reml,
-            control=control,
+            control=as_control(control),
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.argument_rules import AtLeast, Numeral, check
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Column, Frame, unknown_column
 from multilevel.errors import ControlError, DataError, UnknownColumnError
@@ -70,9 +71,8 @@ def extended_columns(fit: LinearMixedModel, extend: Mapping[str, int], within: M
 
 
 def _at_least_one(count: Any, group: str) -> int:
-    if int(count) != count or count < 1:
-        raise ControlError(f"The number for {group!r} must be a whole number from 1 on, not {count}.")
-    return int(count)
+    found: int = check("extend", group, Numeral(whole=True, limits=AtLeast(1)), count)
+    return found
 
 
 def _codes(fit: LinearMixedModel, columns: dict[str, Any], group: str) -> tuple[npt.NDArray[np.int32], int]:

@@ -182,7 +182,7 @@ def fixed_vector(given: Any, names: Sequence[str], what: str = "fixed") -> Float
             raise ControlError(f"{what} has {len(values)} values and the formula {len(names)} coefficients: {listed}.")
     try:
         result = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataTypeError(f"{what} must hold numbers, not {given!r}.") from None
     if not np.isfinite(result).all():
         raise DataError(f"{what} has values that are not finite.")
@@ -193,7 +193,7 @@ def residual_sd(value: Any) -> float:
     """Return a residual standard deviation, checked."""
     try:
         result = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataTypeError(f"sigma must be a number, not {value!r}.") from None
     if not (np.isfinite(result) and result >= 0):
         raise DataError(f"sigma must be a standard deviation, zero or more; it is {result:g}.")

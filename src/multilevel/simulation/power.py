@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.control import LmerControl
+from multilevel.arguments import Count, DdfName, Level, Reml, Seed, checked
+from multilevel.engine.control import Control, as_control
 from multilevel.engine.fit import is_singular
 from multilevel.engine.refit import refit_all
 from multilevel.engine.withheld import undetermined
@@ -35,7 +36,7 @@ from multilevel.simulation.replicates import (
 )
 
 if TYPE_CHECKING:
-    from multilevel.inference.degrees_of_freedom import DdfName
+    from multilevel.simulation.r_random import RRandom
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,27 +45,28 @@ PILOTS = 20
 """How many samples are tried for one that the model can be fitted to, before anything is counted."""
 
 
+@checked
 def power(
     model: DataDesign | LinearMixedModel,
     formula: str | Formula | None = None,
     *,
     test: str | list[str] | tuple[str, ...] | TestFunction | None = None,
     reduced: str | Formula | None = None,
-    n: int = 1000,
-    alpha: float = 0.05,
+    n: Count = 1000,
+    alpha: Level = 0.05,
     ddf: DdfName = "satterthwaite",
     effects: Mapping[str, float] | None = None,
     random: Any = None,
     sigma: float | None = None,
     extend: Mapping[str, Any] | None = None,
     within: Mapping[str, int] | None = None,
-    rng: Any = None,
-    threads: int | None = None,
+    rng: Seed | RRandom = None,
+    threads: Count | None = None,
     progress: bool = False,
-    level: float = 0.95,
+    level: Level = 0.95,
     interval: ShareInterval = "clopper-pearson",
-    reml: bool = True,
-    control: LmerControl | None = None,
+    reml: Reml = True,
+    control: Control = None,
 ) -> PowerResult:
     """Find the power of tests by simulation: draw data, fit, test, and count.
 
@@ -168,7 +170,7 @@ def power(
     if not 0.0 < alpha < 1.0:
         raise ControlError(f"alpha must lie between 0 and 1; it is {alpha}.")
     changes = {"effects": effects, "random": random, "sigma": sigma, "extend": extend, "within": within}
-    source = source_of(model, formula, changes, reml, control)
+    source = source_of(model, formula, changes, reml, None if control is None else as_control(control))
     pilot = pilot_fit(source)
     tests = make_tests(source, pilot, test, reduced, ddf)
     outcomes = run_replicates(source.sample, _work(source, tests), n, rng, threads, progress, "power")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from multilevel.arguments import Seed, checked, checked_methods
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.model.fitted import LinearMixedModel
 from multilevel.model.simulation import seed_sequence
@@ -21,9 +22,12 @@ from multilevel.simulation.power_result import PowerResult, percentages
 if TYPE_CHECKING:
     import pandas as pd
 
+    from multilevel.simulation.r_random import RRandom
+
 WITHIN = "within "
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class PowerCurve(Forms):
     """Power at several points.
@@ -98,8 +102,13 @@ class PowerCurve(Forms):
         return Document(table.caption, (table, *(Paragraph(line) for line in self.results[0]._head())))
 
 
+@checked
 def power_curve(
-    model: DataDesign | LinearMixedModel, along: Mapping[str, Sequence[Any]], *, rng: Any = None, **options: Any
+    model: DataDesign | LinearMixedModel,
+    along: Mapping[str, Sequence[Any]],
+    *,
+    rng: Seed | RRandom = None,
+    **options: Any,
 ) -> PowerCurve:
     """Find the power of tests at several sizes of a sample, of an effect or of a standard deviation.
 
@@ -148,7 +157,7 @@ def power_curve(
             raise DataTypeError(f"along must give {name!r} a list of values, not {values!r}.")
         lists[str(name)] = [value.item() if hasattr(value, "item") else value for value in values]
     points = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
-    seeds = [rng] * len(points) if is_r_random(rng) else seed_sequence(rng).spawn(len(points))
+    seeds = [rng] * len(points) if is_r_random(rng) else seed_sequence(cast(Seed, rng)).spawn(len(points))
     results = [
         power(model, rng=seed, **_with_point(model, point, options)) for point, seed in zip(points, seeds, strict=True)
     ]

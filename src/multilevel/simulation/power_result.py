@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked_methods
 from multilevel.reporting.cells import Number, number_cells
 from multilevel.reporting.forms import Document, Forms, Notes, Paragraph
 from multilevel.reporting.numbers import format_values
@@ -24,6 +25,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class PowerResult(Forms):
     """The power of one or several tests.

@@ -165,7 +165,7 @@ def own_p_values(function: TestFunction, fit: LinearMixedModel) -> dict[str, flo
     for label, value in values.items():
         try:
             p_value = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise DataTypeError(
                 f"A test must return a p-value, or a mapping of names to p-values, not {value!r}."
             ) from None

@@ -83,7 +83,7 @@ class RRandom:
     __slots__ = ("_sample_kind", "_stream")
 
     def __init__(self, seed: SupportsIndex, *, sample_kind: SampleKind = "rejection") -> None:
-        if sample_kind not in get_args(SampleKind):
+        if not isinstance(sample_kind, str) or sample_kind not in get_args(SampleKind):
             raise ControlError(f"sample_kind is {sample_kind!r}; it must be 'rejection' or 'rounding'.")
         self._sample_kind: SampleKind = sample_kind
         self._stream = seeded(whole_number(seed, "The seed"))

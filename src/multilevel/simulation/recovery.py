@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import DdfName, Level, checked, checked_methods, idle
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.formula.labels import apart_from
 from multilevel.inference.intervals import check_level
@@ -30,7 +31,6 @@ from multilevel.simulation.truth import Truth, components_of, parameter_values
 if TYPE_CHECKING:
     import pandas as pd
 
-    from multilevel.inference.degrees_of_freedom import DdfName
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -46,6 +46,7 @@ MANY_HEADS = {
 }  # fmt: skip
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class Recovery(Forms):
     """Estimates beside the parameters that data were simulated with.
@@ -142,11 +143,13 @@ def _cells(values: FloatArray, digits: int = DIGITS) -> list[str]:
     return ["" if math.isnan(value) else format_values([float(f"{value:.{digits}g}")], digits)[0] for value in values]
 
 
+@checked
+@idle("ddf", when=lambda given: given["intervals"] == "profile", why="profile intervals have no degrees of freedom")
 def recover(
     truth: Truth,
     fits: LinearMixedModel | Iterable[LinearMixedModel] | Study | pd.DataFrame,
     *,
-    level: float = 0.95,
+    level: Level = 0.95,
     ddf: DdfName = "satterthwaite",
     intervals: Literal["wald", "profile"] = "wald",
 ) -> Recovery:

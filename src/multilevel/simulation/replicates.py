@@ -8,22 +8,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Seed
 from multilevel.engine.control import LmerControl
 from multilevel.errors import ControlError, DataError, MultilevelWarning
 from multilevel.formula.build import build_design
 from multilevel.formula.design import Design
 from multilevel.formula.grammar import Formula
+from multilevel.formula.syntax import names_in
 from multilevel.model.fitted import LinearMixedModel
 from multilevel.model.lmer import FitSource, check_design, fit_design, lmer
 from multilevel.model.simulation import GaussianSource, seed_sequence
 from multilevel.simulation.data_design import DataDesign
 from multilevel.simulation.drawing import Drawing
 from multilevel.simulation.draws import Draws, as_draws, is_r_random
+
+if TYPE_CHECKING:
+    from multilevel.simulation.r_random import RRandom
 
 FloatArray = npt.NDArray[np.float64]
 Data = Any
@@ -86,7 +91,8 @@ class DesignSource:
 
     def _fit(self, formula: Formula, data: Data, reml: bool) -> LinearMixedModel:
         design = self.design
-        contrasts = {name: value for name, value in (design.contrasts or {}).items() if name in formula.variables}
+        used = {name for term in formula.term_list.terms for node in term.variables for name in names_in(node)}
+        contrasts = {name: value for name, value in (design.contrasts or {}).items() if name in used}
         return lmer(formula, data, reml=reml, weights=design.weights, contrasts=contrasts, control=self.control)
 
 
@@ -176,7 +182,7 @@ def run_replicates(
     sample: Callable[[Draws], Data],
     work: Callable[[list[Data]], list[Outcome]],
     n: int,
-    rng: Any,
+    rng: Seed | RRandom,
     threads: int | None,
     progress: bool,
     label: str,
@@ -216,7 +222,7 @@ def run_replicates(
         batches: Iterable[list[Any]] = ([sample(draws) for _ in range(size)] for size in _sizes(n))
         task = work
     else:
-        seeds = seed_sequence(rng).spawn(n)
+        seeds = seed_sequence(cast(Seed, rng)).spawn(n)
         batches = [seeds[at : at + AT_ONCE] for at in range(0, n, AT_ONCE)]
 
         def task(batch: list[Any]) -> list[Outcome]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Count, Seed, checked
 from multilevel.data.frames import Frame, column_from_values, unknown_column
 from multilevel.engine.structures import STRUCTURE_NAMES, structure_of
 from multilevel.errors import ControlError, DataError, DataTypeError, UnknownColumnError
@@ -18,9 +19,13 @@ from multilevel.simulation.covariances import TermNames, term_factors, term_labe
 from multilevel.simulation.draws import as_draws
 from multilevel.simulation.model_columns import ModelColumns, check_bars, fixed_vector, model_columns, residual_sd
 
+if TYPE_CHECKING:
+    from multilevel.simulation.r_random import RRandom
+
 FloatArray = npt.NDArray[np.float64]
 
 
+@checked
 def simulate(
     formula: str | Formula,
     data: Any,
@@ -30,8 +35,8 @@ def simulate(
     theta: Any = None,
     sd: Any = None,
     cov: Any = None,
-    n: int = 1,
-    rng: Any = None,
+    n: Count = 1,
+    rng: Seed | RRandom = None,
     weights: Any = None,
     offset: Any = None,
     contrasts: Mapping[str, Any] | None = None,
@@ -223,11 +228,11 @@ def theta_factors(terms: Sequence[TermNames], theta: Any) -> list[FloatArray]:
         if wrong:
             raise ControlError(f"theta must name {', '.join(names)}; {wrong[0]!r} does not match.")
         theta = [theta[name] for name in names]
-    if not hasattr(theta, "__len__") or len(theta) != len(names):
+    if not hasattr(theta, "__len__") or np.ndim(theta) != 1 or len(theta) != len(names):
         raise ControlError(f"theta must have {len(names)} values, for {', '.join(names)}.")
     try:
         values = np.asarray(theta, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataTypeError(f"theta must hold numbers, not {theta!r}.") from None
     if not np.isfinite(values).all():
         raise DataError("theta has values that are not finite.")

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from multilevel.arguments import Count, checked
 from multilevel.errors import ControlError
 from multilevel.simulation.data_design import DataDesign, Recipe
 from multilevel.simulation.r_random import RRandom
@@ -125,7 +126,8 @@ def _levels(clusters: int, size: int) -> dict[str, int]:
     return {"k_id": clusters, "N_id": size}
 
 
-def cluster(clusters: int = 100, size: int = 50, seed: int | RRandom = 123) -> Scenario:
+@checked
+def cluster(clusters: Count = 100, size: Count = 50, seed: int | RRandom = 123) -> Scenario:
     """Make data in which the clusters hardly differ: y = 45 + 3·x1 + 10·x2 + cluster (sd 1) + residual (sd 8).
 
     Parameters
@@ -166,7 +168,8 @@ def cluster(clusters: int = 100, size: int = 50, seed: int | RRandom = 123) -> S
     )
 
 
-def confounder(clusters: int = 100, size: int = 50, seed: int | RRandom = 123) -> Scenario:
+@checked
+def confounder(clusters: Count = 100, size: Count = 50, seed: int | RRandom = 123) -> Scenario:
     """Make data with a predictor between clusters, price, that one may have failed to measure: − 3·price in y.
 
     Parameters
@@ -208,7 +211,8 @@ def confounder(clusters: int = 100, size: int = 50, seed: int | RRandom = 123) -
     )
 
 
-def context(clusters: int = 100, size: int = 50, seed: int | RRandom = 123) -> Scenario:
+@checked
+def context(clusters: Count = 100, size: Count = 50, seed: int | RRandom = 123) -> Scenario:
     """Make data in which the clusters' means of x1 have an effect beside x1's own: + 12·x1_mean in y.
 
     Parameters
@@ -250,7 +254,8 @@ def context(clusters: int = 100, size: int = 50, seed: int | RRandom = 123) -> S
     )
 
 
-def slopes(clusters: int = 100, size: int = 50, seed: int | RRandom = 123) -> Scenario:
+@checked
+def slopes(clusters: Count = 100, size: Count = 50, seed: int | RRandom = 123) -> Scenario:
     """Make data in which the slope of x1_c differs between clusters, and a training of the clusters shifts it.
 
     The slope is 3 + 4·interv plus a random part (sd 2), where ``interv`` is 0 ("No Intv"), 1 ("Mindfulness") or 2 ("CBT").

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Level, Seed, checked_methods
 from multilevel.engine.control import LmerControl
 from multilevel.errors import DataError
 from multilevel.formula.grammar import Formula
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from multilevel.model.fitted import LinearMixedModel
+    from multilevel.simulation.r_random import RRandom
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class Study:
     """Fits of many data sets drawn from one design.
@@ -78,7 +81,7 @@ class Study:
         truth: Truth,
         numbers: Sequence[FitNumbers],
         states: Sequence[tuple[bool, bool]],
-        level: float,
+        level: Level,
         problems: Sequence[str] = (),
     ) -> Study:
         """Put the numbers of many fits side by side; their models may differ in what they hold."""
@@ -105,7 +108,7 @@ def run_study(
     *,
     level: float,
     ddf: str,
-    rng: Any,
+    rng: Seed | RRandom,
     threads: int | None,
     progress: bool,
     reml: bool,

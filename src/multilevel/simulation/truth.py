@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked_methods
 from multilevel.engine.structures import CovarianceStructure, Unstructured, structure_of
 from multilevel.formula.labels import apart_from
 from multilevel.model.variance_components import VarianceComponents, term_variance
@@ -27,6 +28,7 @@ FloatArray = npt.NDArray[np.float64]
 DIGITS = 4
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class Truth(Forms):
     """The parameters that data were simulated with; its facts have the names that they have in a fitted model.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked_fields
 from multilevel.errors import ControlError, DataError, DataTypeError
 from multilevel.simulation.draws import Draws
 from multilevel.size_limits import beyond_limit, current_limits
@@ -18,6 +19,7 @@ IndexArray = npt.NDArray[np.int64]
 SizeDraw = Callable[[str, str, int], npt.NDArray[Any]]
 
 
+@checked_fields
 @dataclass(frozen=True, slots=True)
 class Crossed:
     """A level whose units are shared by the units of the levels before it, such as the items that every subject rates.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.data.frames import Frame, column_from_values
 from multilevel.errors import DataError
 from multilevel.inference.robust import clusters_of
@@ -26,6 +27,7 @@ LARGE_SAMPLE, MODEST_CORRELATION = 5000, 0.05
 """With more pairs than this, a correlation of this size is let pass."""
 
 
+@checked
 def check_autocorrelation(fit: LinearMixedModel, order: Any = None) -> Check:
     """Check whether residuals that follow one another within a cluster are correlated.
 

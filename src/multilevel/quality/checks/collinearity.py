@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.quality.checks.result import Check, listed, not_checked, number
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ MODERATE, HIGH = 5.0, 10.0
 """Variance inflation factors from which collinearity is called moderate and high."""
 
 
+@checked
 def check_collinearity(fit: LinearMixedModel) -> Check:
     """Check how far the fixed effects' standard errors are inflated by correlation among the predictors.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from multilevel.arguments import checked
 from multilevel.engine.fit import CERTIFIED_DECREASE, SINGULAR_TOLERANCE
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
 from multilevel.model.identification import identification_sentence
@@ -18,6 +19,7 @@ NEARLY_ONE = 1e-4
 """A correlation this close to ±1 counts as on the boundary."""
 
 
+@checked
 def check_convergence(fit: LinearMixedModel) -> Check:
     """Check whether the fit ended at an optimum, and at the only one, by the exact gradient and Hessian.
 
@@ -78,6 +80,7 @@ def check_convergence(fit: LinearMixedModel) -> Check:
     return Check("convergence", ok, text, numbers, pd.DataFrame(), data)
 
 
+@checked
 def check_singularity(fit: LinearMixedModel, tolerance: float = SINGULAR_TOLERANCE) -> Check:
     """Check whether an estimated covariance matrix of the random effects is on the boundary.
 

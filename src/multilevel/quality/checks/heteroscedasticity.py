@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.quality.checks.result import Check, not_checked, number, p_text
 from multilevel.quality.groups import RowGroups, row_groups
 from multilevel.quality.residuals import rstandard
@@ -28,6 +29,7 @@ LARGE_SAMPLE, MODEST_RATIO = 5000, 1.25
 """With more rows than this, standard deviations that differ by no more than this ratio are let pass."""
 
 
+@checked
 def check_heteroscedasticity(fit: LinearMixedModel, by: Any = None) -> Check:
     """Check whether the residual variance changes with the fitted values, or between groups.
 

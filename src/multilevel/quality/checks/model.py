@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from multilevel.argument_rules import member
+from multilevel.arguments import Seed, checked, checked_methods
 from multilevel.errors import ControlError
-from multilevel.model.simulation import Seed
 from multilevel.quality.checks.autocorrelation import check_autocorrelation
 from multilevel.quality.checks.collinearity import check_collinearity
 from multilevel.quality.checks.convergence import check_convergence, check_singularity
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class ModelChecks(Forms, Mapping[str, Check]):
     """All checks of a fit, by name: what `check_model` returns.
@@ -52,10 +54,8 @@ class ModelChecks(Forms, Mapping[str, Check]):
 
     def __getitem__(self, name: str) -> Check:
         """Return the check of that name."""
-        for check in self.checks:
-            if check.name == name:
-                return check
-        raise KeyError(name)
+        found: Check = member({check.name: check for check in self.checks}, name, "check")
+        return found
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""
@@ -105,6 +105,7 @@ class ModelChecks(Forms, Mapping[str, Check]):
         return Document("Checks of the model", (Fact("Checks of", self.formula), Paragraph(self.conclusion), *parts))
 
 
+@checked
 def check_model(fit: LinearMixedModel, *, by: Any = None, order: Any = None, rng: Seed = 1) -> ModelChecks:
     """Run all checks of a fit.
 

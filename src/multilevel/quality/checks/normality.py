@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import checked
 from multilevel.errors import ControlError
 from multilevel.quality.checks.result import Check, listed, not_checked, number, p_text
 from multilevel.quality.residuals import rstandard
@@ -28,6 +29,7 @@ PLOTTED = 2000
 """Points of a quantile plot: beyond, evenly spaced quantiles stand for all values."""
 
 
+@checked
 def check_normality(
     fit: LinearMixedModel, effects: Literal["residuals", "random"] = "residuals", *, standardise: bool = True
 ) -> Check:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from multilevel.arguments import Share, checked, idle
 from multilevel.quality.checks.heteroscedasticity import PLOTTED
 from multilevel.quality.checks.result import Check, listed, not_checked, number
 from multilevel.quality.influence import cooks_distance
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
 
 
-def check_outliers(fit: LinearMixedModel, threshold: float | None = None, *, level: float = 0.05) -> Check:
+@checked
+@idle("level", when=lambda given: given["threshold"] is not None, why="threshold is given")
+def check_outliers(fit: LinearMixedModel, threshold: float | None = None, *, level: Share = 0.05) -> Check:
     """Check for rows with a large Cook's distance or a large residual.
 
     Parameters

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import Count, Seed, checked
 from multilevel.errors import ControlError
-from multilevel.model.simulation import Seed, batch_size, gaussian_source
+from multilevel.model.simulation import batch_size, gaussian_source
 from multilevel.quality.checks.result import Check, listed, number
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ GRID = 256
 """Points at which densities are drawn."""
 
 
-def check_predictions(fit: LinearMixedModel, n: int = 100, *, rng: Seed = 1, conditional: bool = False) -> Check:
+@checked
+def check_predictions(fit: LinearMixedModel, n: Count = 100, *, rng: Seed = 1, conditional: bool = False) -> Check:
     """Compare the response with responses simulated from the fit: a posterior predictive check at the estimates.
 
     Parameters

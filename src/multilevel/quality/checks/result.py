@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.arguments import checked_methods
 from multilevel.reporting.cells import Number, number_cells
 from multilevel.reporting.forms import Document, Forms, Paragraph
 from multilevel.reporting.numbers import format_p_values, format_values
@@ -26,6 +27,7 @@ SHOWN = 12
 """Rows of a check's table that are printed."""
 
 
+@checked_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class Check(Forms):
     """A check of a fit.

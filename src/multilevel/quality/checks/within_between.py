@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.arguments import DdfName, VcovName, checked
 from multilevel.errors import ConvergenceWarning, DataError
 from multilevel.formula.design import Design
 from multilevel.formula.rank import dependent_columns
 from multilevel.inference.contrasts import t_table
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
+from multilevel.inference.degrees_of_freedom import inference_basis
 from multilevel.inference.robust import clusters_of
 from multilevel.quality.checks.result import Check, listed, not_checked, number, p_text
 from multilevel.quality.groups import RowGroups, row_groups
@@ -68,8 +69,9 @@ def cluster_means(fit: LinearMixedModel, groups: RowGroups) -> ClusterMeans:
     return ClusterMeans(np.array(found, dtype=np.intp), np.column_stack(means) if means else np.empty((counts.size, 0)))
 
 
+@checked
 def check_within_between(
-    fit: LinearMixedModel, group: Any = None, *, ddf: DdfName = "satterthwaite", vcov: str = "model"
+    fit: LinearMixedModel, group: Any = None, *, ddf: DdfName = "satterthwaite", vcov: VcovName = "model"
 ) -> Check:
     """Test whether the slopes of the predictors within clusters equal those between clusters.
 
@@ -258,7 +260,8 @@ def _with_means(
         return fit_design(larger, fit.reml, control, replace(fit._data, frame=None))
 
 
-def check_random_effects_correlation(fit: LinearMixedModel, group: Any = None) -> Check:
+@checked
+def check_random_effects_correlation(fit: LinearMixedModel, group: str | None = None) -> Check:
     """Check whether the random effects go with the cluster means of the predictors, which the model assumes they do not.
 
     Parameters
