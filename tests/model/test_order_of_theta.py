@@ -15,8 +15,8 @@ NAMES = {
     "y ~ x + (1 | g) + (1 | h) + (1 | k)": ["k.(Intercept)", "h.(Intercept)", "g.(Intercept)"],
     "y ~ x + (1 | k) + (1 | g) + (1 | h)": ["k.(Intercept)", "g.(Intercept)", "h.(Intercept)"],
     "y ~ x + (1 | g) + (1 | h)": ["g.(Intercept)", "h.(Intercept)"],
-    "y ~ (x + z || g) + (x | k)": "k.(Intercept) k.x.(Intercept) k.x g.z g.x g.(Intercept)".split(),
-    "y ~ (x + z || g) + (x | h)": "g.(Intercept) g.x g.z h.(Intercept) h.x.(Intercept) h.x".split(),
+    "y ~ (x + z || g) + (x | k)": ["k.(Intercept)", "k.x.(Intercept)", "k.x", "g.z", "g.x", "g.(Intercept)"],
+    "y ~ (x + z || g) + (x | h)": ["g.(Intercept)", "g.x", "g.z", "h.(Intercept)", "h.x.(Intercept)", "h.x"],
     "y ~ (1 | g) + (1 | k) + (0 + x | h) + (0 + z | k)": ["k.z", "k.(Intercept)", "h.x", "g.(Intercept)"],
     "y ~ (1 | k) + (1 | g) + (0 + x | k)": ["k.x", "k.(Intercept)", "g.(Intercept)"],
 }

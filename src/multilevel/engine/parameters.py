@@ -66,7 +66,7 @@ def order_of_terms(levels: Sequence[int]) -> tuple[int, ...]:
     places = range(len(levels))
     if all(first >= second for first, second in pairwise(levels)):
         return tuple(places)
-    return tuple(reversed(sorted(places, key=levels.__getitem__)))
+    return tuple(sorted(places, key=lambda t: (levels[t], t), reverse=True))
 
 
 @dataclass(frozen=True, slots=True)
