@@ -8,6 +8,7 @@ import pytest
 import small_models as sm
 from multilevel.engine import products
 from multilevel.engine.columns import column_moments
+from multilevel.engine.parameters import order_of_terms
 from multilevel.engine.plan import make_plan
 from multilevel.errors import DataError
 
@@ -93,9 +94,20 @@ def test_theta_is_ordered_by_number_of_levels():
     plan = plan_of(given)
     levels = [given.random[t].factor.n_levels for t in plan.term_order]
     assert levels == sorted(levels, reverse=True)
-    # Factors with the same number of levels keep the formula's order.
+    # Where terms change places, those with the same number of levels are reversed.
     assert m.h.n_levels == m.sch.n_levels
-    assert plan.term_order == (2, 1, 3, 0)
+    assert plan.term_order == (2, 3, 1, 0)
+
+
+def test_ties_in_the_number_of_levels_are_ordered_as_lme4_orders_them():
+    # names(getME(fit, "theta")) of lme4 1.1-31 for terms with these numbers of levels
+    assert order_of_terms([6, 4, 4]) == (0, 1, 2)
+    assert order_of_terms([4, 4, 4]) == (0, 1, 2)
+    assert order_of_terms([4, 4, 6]) == (2, 1, 0)
+    assert order_of_terms([4, 6, 4, 6]) == (3, 1, 2, 0)
+    assert order_of_terms([6, 4, 6]) == (2, 0, 1)
+    assert order_of_terms([4, 4, 4, 6]) == (3, 2, 1, 0)
+    assert order_of_terms([3]) == (0,)
 
 
 def test_a_factor_that_is_another_one_renamed():

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,18 @@ def _lower_factor_of_two(a: float, b: float, c: float, d: float) -> FloatArray:
     # What is left of the second row has the direction across the first.
     second = abs(a * d - b * c) / first
     return np.array([[first, 0.0], [below, 0.0 if second <= ZERO_PIVOT * math.hypot(below, second) else second]])
+
+
+def order_of_terms(levels: Sequence[int]) -> tuple[int, ...]:
+    """Return the order of the terms in θ: the formula's, or by decreasing number of levels where that increases somewhere.
+
+    Terms that tie keep the formula's order in the first case and are reversed in the second, as lme4 has them
+    (``rev(order(levels))``).
+    """
+    places = range(len(levels))
+    if all(first >= second for first, second in pairwise(levels)):
+        return tuple(places)
+    return tuple(sorted(places, key=lambda t: (levels[t], t), reverse=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from multilevel.engine.accumulate import parent_levels
 from multilevel.engine.columns import ColumnMoments, ColumnScaling
-from multilevel.engine.parameters import Parameters, TermParameters
+from multilevel.engine.parameters import Parameters, TermParameters, order_of_terms
 from multilevel.engine.structures import structure_of
 from multilevel.formula.design import Design, GroupingFactor
 
@@ -66,7 +66,7 @@ class Plan:
     parameters
         Where the covariance parameters live.
     term_order
-        Positions in `Design.random` in the order of θ (decreasing number of levels, as lme4 has it).
+        Positions in `Design.random` in the order of θ (see `order_of_terms`).
     """
 
     blocks: tuple[Block, ...]
@@ -118,7 +118,7 @@ def _chain(factors: list[GroupingFactor], first: int) -> tuple[list[int], dict[t
 
 def make_plan(design: Design, moments: ColumnMoments) -> Plan:
     """Choose the order of elimination that leaves the fewest random effects dense."""
-    order = tuple(sorted(range(len(design.random)), key=lambda t: -design.random[t].factor.n_levels))
+    order = order_of_terms([term.factor.n_levels for term in design.random])
     factors: list[GroupingFactor] = []
     members: list[list[int]] = []
     for t in order:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from multilevel.data.factors import Factor, combine
 from multilevel.data.frames import Frame, unknown_column
+from multilevel.engine.parameters import order_of_terms
 from multilevel.errors import ControlError, DataError, DataTypeError, FormulaError, UnknownColumnError
 from multilevel.formula.coding import CodedColumn, Coding, fill_column, with_distinct_names
 from multilevel.formula.deparse import deparse
@@ -85,9 +86,9 @@ class ModelColumns:
             else:
                 out += values[codes]
 
-    def by_levels(self) -> list[int]:
-        """Return the terms in the order of theta: by decreasing number of levels."""
-        return sorted(range(len(self.terms)), key=lambda t: -self.groups[self.terms[t].group].n_levels)
+    def by_levels(self) -> tuple[int, ...]:
+        """Return the terms in the order of theta."""
+        return order_of_terms([self.groups[term.group].n_levels for term in self.terms])
 
 
 def model_columns(

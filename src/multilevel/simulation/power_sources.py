@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.control import LmerControl
+from multilevel.engine.parameters import order_of_terms
 from multilevel.errors import ControlError, DataError, DataTypeError
 from multilevel.formula.build import build_design
 from multilevel.formula.grammar import Formula, parse_formula
@@ -79,7 +80,7 @@ def fit_source(
     for c, value in enumerate(beta):
         mean += value * design.columns[:, c]
     labels = [term.label for term in fit._design.random]
-    order = sorted(range(len(design.random)), key=lambda t: -design.random[t].factor.n_levels)
+    order = order_of_terms([term.factor.n_levels for term in design.random])
     terms = tuple((TermRows.of(design, design.random[t]), factors[labels[t]]) for t in order)
     responses = GaussianSource(mean, error, terms)
     if design is fit._design and chosen == fit._control:
