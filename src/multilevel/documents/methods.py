@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from multilevel._version import __version__
 from multilevel.arguments import DdfName
-from multilevel.inference.degrees_of_freedom import DdfName
 from multilevel.model.identification import identification_sentence
 from multilevel.plot.style import listed
 

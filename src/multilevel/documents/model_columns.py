@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from multilevel.arguments import DdfName
 from multilevel.errors import MultilevelError
-from multilevel.inference.degrees_of_freedom import DdfName
 from multilevel.model.identification import identification_notes
 from multilevel.quality.intraclass_correlation import icc
 from multilevel.quality.parameters_table import model_parameters

@@ -20,8 +20,8 @@ from multilevel.arguments import (
 )
 from multilevel.errors import ControlError
 from multilevel.inference.contrasts import t_table
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
-from multilevel.inference.intervals import BootstrapInterval, check_level
+from multilevel.inference.degrees_of_freedom import inference_basis
+from multilevel.inference.intervals import check_level
 from multilevel.model.identification import identification_notes
 from multilevel.model.parameter_labels import ParameterLabels
 from multilevel.quality.coefficient_cells import coefficient_table, interval_note

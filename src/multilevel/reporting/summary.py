@@ -11,7 +11,7 @@ import numpy as np
 
 from multilevel.arguments import DdfName, VcovName, checked_methods
 from multilevel.inference.coefficients import coefficient_table
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
+from multilevel.inference.degrees_of_freedom import inference_basis
 from multilevel.model.identification import identification_notes
 from multilevel.model.variance_components import VarianceComponents
 from multilevel.reporting.forms import Document, Forms
