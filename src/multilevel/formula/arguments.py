@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from multilevel.errors import FormulaError
-from multilevel.formula.deparse import shown
+from multilevel.formula.deparse import deparse, shown
 from multilevel.formula.syntax import Call, Node
 
 DOTS = "..."
@@ -136,6 +136,11 @@ def match_arguments(call: Call, signature: Signature) -> Matched:
         else:
             _refuse(call, signature, name, node)
     for name in signature.absent & named.keys():
+        if call.function == "C":
+            factor = f"factor({deparse(named['object'])})" if "object" in named else "factor(x)"
+            raise FormulaError(
+                f"The contrasts in {shown(call)} are given apart from the formula: write {factor}, and contrasts={{{factor!r}: …}}."
+            )
         raise FormulaError(f"The argument {name} of {call.function}() in {shown(call)} is not available; leave it out.")
     _check_needs(call, signature, named, dots)
     return Matched(named, tuple(dots))

@@ -149,9 +149,9 @@ def whole(value: Value, what: str) -> int:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     good = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
-    if not good or value != int(value):  # type: ignore[arg-type, operator]
+    if not good or value != int(value):  # type: ignore[arg-type]
         raise FormulaError(f"{what} must be a whole number, not {described(value)}.")
-    return int(value)  # type: ignore[arg-type]
+    return int(value)
 
 
 def flag(value: Value, what: str) -> bool:
