@@ -17,6 +17,7 @@ class Limits:
     basis: int = 1_000
     values: int = 1_000_000
     nesting: int = 100
+    symbols: int = 100_000
     rows: int = 10_000_000
 
 
@@ -61,13 +62,15 @@ def limits(**changes: int) -> ChangedLimits:
     terms : int, default 10,000
         Terms that one side of a formula stands for, and the random-effects terms.
     columns : int, default 100,000
-        Columns of the fixed part, or of a random-effects term.
+        Columns of the fixed part, or of a random-effects term; intervals of ``cut``.
     basis : int, default 1,000
         Columns that one function makes, such as ``ns(x, df)`` or ``poly(x, degree)``.
     values : int, default 1,000,000
-        Constants in a list such as ``1:1000``, and intervals of ``cut``.
+        Constants in a list such as ``1:1000``.
     nesting : int, default 100
         How deep parentheses and calls stand within one another.
+    symbols : int, default 100,000
+        Names, constants, operators and parentheses that a formula is written with.
     rows : int, default 10,000,000
         Rows of simulated data.
 
@@ -91,7 +94,7 @@ def limits(**changes: int) -> ChangedLimits:
     >>> len(formula.terms)
     7
     >>> ml.limits()
-    Limits(terms=10000, columns=100000, basis=1000, values=1000000, nesting=100, rows=10000000)
+    Limits(terms=10000, columns=100000, basis=1000, values=1000000, nesting=100, symbols=100000, rows=10000000)
     """
     global _current
     known = [field.name for field in fields(Limits)]

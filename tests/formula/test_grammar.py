@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import re
 import warnings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from multilevel.errors import DataTypeError, FormulaError, MultilevelWarning
 from multilevel.formula.deparse import deparse, quote_name
 from multilevel.formula.grammar import find_bars, no_bars, parse_formula, update_formula
-from multilevel.formula.syntax import names_in, parse_expression
+from multilevel.formula.syntax import Name, names_in, parse_expression
 
 
 def test_parts_of_a_formula():
@@ -276,3 +277,102 @@ def test_errors_inside_expressions():
             parse_expression(text)
     with pytest.raises(FormulaError, match=r"missing before '\('"):
         parse_expression("2 (x)")
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "fixed", "bars"),
+    [
+        ("Yield ~ 1 | Batch", "Yield ~ (1 | Batch)", (), ["1 | Batch"]),
+        ("~ 1 | plate", "~(1 | plate)", (), ["1 | plate"]),
+        ("y ~ x + 1 || g", "y ~ (x + 1 || g)", (), ["1 | g", "0 + x | g"]),
+        ("y ~ 1 | a/b", "y ~ (1 | a/b)", (), ["1 | b:a", "1 | a"]),
+        ("y ~ x > 3", "y ~ (x > 3)", ("x > 3",), []),
+        ("y ~ x > 3 + (1 | g)", "y ~ (x > 3) + (1 | g)", ("x > 3",), ["1 | g"]),
+        ("y ~ (1 | g) + x > 3", "y ~ (x > 3) + (1 | g)", ("x > 3",), ["1 | g"]),
+        (
+            "y ~ (1 | g) + x > 3 & z < 2 + (1 | h)",
+            "y ~ (x > 3 & z < 2) + (1 | g) + (1 | h)",
+            ("x > 3 & z < 2",),
+            ["1 | g", "1 | h"],
+        ),
+        ("y ~ z + (x > 3) + (1 | g)", "y ~ z + (x > 3) + (1 | g)", ("z", "x > 3"), ["1 | g"]),
+        ("y ~ k %% 2 + z:(f == 'a') + (1 | g)", 'y ~ k%%2 + z:(f == "a") + (1 | g)', ("k%%2", 'z:f == "a"'), ["1 | g"]),
+    ],
+)
+def test_bars_and_comparisons_without_their_parentheses(text, written, fixed, bars):
+    formula = parse_formula(text)
+    assert str(formula) == written
+    assert formula.terms == fixed
+    assert [str(bar) for bar in formula.plain_bars] == bars
+    assert parse_formula(written) == formula
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("y ~ x**2 + (1 | g)", [r"The term 'x^2' is 'x'", "write 'I(x^2)'"]),
+        ("y ~ z + x^3", ["'I(x^3)'"]),
+        ("y ~ log(x)^2", ["'I(log(x)^2)'"]),
+        ("y ~ x * x", ["The term 'x * x' is 'x'"]),
+        ("y ~ z + x:x", ["The term 'x:x' is 'x'"]),
+        ("y ~ z + (x^2 | g)", ["The term 'x^2' is 'x'"]),
+        ("y ~ x | g", ["as one random-effects term", "'x + (1 | g)'"]),
+    ],
+)
+def test_what_means_something_else_than_it_seems_is_hinted_at(text, says):
+    (hint,) = parse_formula(text).hints
+    for piece in says:
+        assert piece in hint
+
+
+@pytest.mark.parametrize("text", ["y ~ 1 | g", "y ~ (x + z)^2", "y ~ x^1", "y ~ I(x^2) + x", "y ~ x + x", "y ~ x*z"])
+def test_what_says_what_it_means_has_no_hint(text):
+    assert parse_formula(text).hints == ()
+
+
+def test_powers_of_sums_end_where_no_term_is_new():
+    assert parse_formula("y ~ (x + z)^1000000000").terms == parse_formula("y ~ (x + z)^2").terms == ("x", "z", "x:z")
+    assert parse_formula("y ~ (a + b + c)^1e9").terms == parse_formula("y ~ (a + b + c)^3").terms
+    assert parse_formula("y ~ x^1e9").terms == ("x",)
+
+
+def test_wide_sums_are_read_and_changed_without_recursion():
+    names = [f"v{i}" for i in range(6000)]
+    written = parse_formula(f"y ~ {' + '.join(names)} + (1 | g)")
+    by_dot = parse_formula("y ~ . + (1 | g)").expand_dot(["y", *names, "g"])
+    assert written == by_dot
+    assert written.terms == tuple(names)
+    assert pickle.loads(pickle.dumps(written)) == written
+    assert copy.deepcopy(written).terms == written.terms
+    assert update_formula(written, ". ~ . - v7").terms == (*names[:7], *names[8:])
+    assert written.variables == ("y", *names, "g")
+    inside = parse_formula(f"y ~ I({' + '.join(names)}) + (1 | g)")
+    assert inside.terms == (f"I({' + '.join(names)})",)
+    (node,) = inside.term_list.terms[0].variables
+    assert hash(node) == hash(parse_expression(inside.terms[0]))
+    assert node == parse_expression(inside.terms[0])
+    assert node != parse_expression(inside.terms[0].replace("v17 ", "v18 "))
+    assert pickle.loads(pickle.dumps(node)) == node
+
+
+def test_nodes_differ_where_their_text_does():
+    assert parse_expression("f(1)") != parse_expression("f(TRUE)")
+    assert parse_expression("f(a = 1)") != parse_expression("f(1)")
+    assert parse_expression("(x)") != parse_expression("x")
+    assert parse_expression("splines::ns(x)") != parse_expression("ns(x)")
+
+
+@pytest.mark.parametrize("name", ["a`b", "a\\b", "", "a b", "\\", "`", "1:2"])
+def test_names_of_any_kind_are_written_so_that_they_are_read(name):
+    assert parse_expression(quote_name(name)) == Name(name)
+    formula = parse_formula("y ~ . + (1 | g)").expand_dot(["y", name, "g"])
+    assert parse_formula(str(formula)).terms == formula.terms == (quote_name(name),)
+
+
+def test_constants_of_r_where_no_column_has_their_name():
+    formula = parse_formula("y ~ sin(2 * pi * t) + poly(t, 2, raw = T) + F + (1 | g)")
+    assert formula.with_constants(["y", "t", "g"]).variables == ("y", "t", "F", "g")
+    assert formula.with_constants(["y", "t", "g", "pi", "T"]).variables == ("y", "pi", "t", "T", "F", "g")
+    known = formula.with_constants(["y", "t", "g"])
+    assert str(known) == str(formula)
+    assert pickle.loads(pickle.dumps(known)).variables == known.variables

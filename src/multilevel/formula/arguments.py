@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from multilevel.errors import FormulaError
-from multilevel.formula.deparse import deparse
-from multilevel.formula.syntax import Call, Node, shortened
+from multilevel.formula.deparse import deparse, shown
+from multilevel.formula.syntax import Call, Node
 
 DOTS = "..."
 
@@ -120,7 +120,7 @@ def match_arguments(call: Call, signature: Signature) -> Matched:
         near = [] if name is None else [known for known in before if known.startswith(name) and known not in exact]
         if len(near) > 1:
             raise FormulaError(
-                f"The argument {name!r} of {_shown(call)} can be {' or '.join(near)}; write its name in full."
+                f"The argument {name!r} of {shown(call)} can be {' or '.join(near)}; write its name in full."
             )
         if near:
             _bind(named, near[0], node, call)
@@ -136,9 +136,12 @@ def match_arguments(call: Call, signature: Signature) -> Matched:
         else:
             _refuse(call, signature, name, node)
     for name in signature.absent & named.keys():
-        raise FormulaError(
-            f"The argument {name} of {call.function}() in {_shown(call)} is not available; leave it out."
-        )
+        if call.function == "C":
+            factor = f"factor({deparse(named['object'])})" if "object" in named else "factor(x)"
+            raise FormulaError(
+                f"The contrasts in {shown(call)} are given apart from the formula: write {factor}, and contrasts={{{factor!r}: …}}."
+            )
+        raise FormulaError(f"The argument {name} of {call.function}() in {shown(call)} is not available; leave it out.")
     _check_needs(call, signature, named, dots)
     return Matched(named, tuple(dots))
 
@@ -152,7 +155,7 @@ def refuse_named(call: Call, signature: Signature, dots: Iterable[tuple[str | No
 
 def _bind(named: dict[str, Node], name: str, node: Node, call: Call) -> None:
     if name in named:
-        raise FormulaError(f"{_shown(call)} has the argument {name!r} more than once.")
+        raise FormulaError(f"{shown(call)} has the argument {name!r} more than once.")
     named[name] = node
 
 
@@ -161,21 +164,17 @@ def _check_needs(call: Call, signature: Signature, named: dict[str, Node], dots:
     if not lacking:
         return
     if lacking[0] in ("x", DOTS, "f"):
-        raise FormulaError(f"{_shown(call)} needs a column as its first argument; {call.function}() takes {signature}.")
-    raise FormulaError(f"{_shown(call)} needs its argument {lacking[0]!r}; {call.function}() takes {signature}.")
+        raise FormulaError(f"{shown(call)} needs a column as its first argument; {call.function}() takes {signature}.")
+    raise FormulaError(f"{shown(call)} needs its argument {lacking[0]!r}; {call.function}() takes {signature}.")
 
 
 def _refuse(call: Call, signature: Signature, name: str | None, node: Node) -> None:
     if name is None:
         count = len(call.arguments)
         raise FormulaError(
-            f"{_shown(call)} has {count} argument{'s' if count > 1 else ''}, too many: {shortened(deparse(node))!r} is unused;"
+            f"{shown(call)} has {count} argument{'s' if count > 1 else ''}, too many: {shown(node)} is unused;"
             f" {call.function}() takes {signature}."
         )
     raise FormulaError(
-        f"{call.function}() has no argument {name!r} in {_shown(call)}, so that it is unused; it has {signature}."
+        f"{call.function}() has no argument {name!r} in {shown(call)}, so that it is unused; it has {signature}."
     )
-
-
-def _shown(call: Call) -> str:
-    return repr(shortened(deparse(call)))

@@ -30,7 +30,7 @@ from multilevel.formula.rank import dependent_columns
 from multilevel.formula.relationship import Relationship, related_factor, relationships
 from multilevel.formula.residual import residual_design
 from multilevel.formula.structured import ORDERED
-from multilevel.formula.syntax import Name, Node
+from multilevel.formula.syntax import Name, Node, shortened
 from multilevel.formula.variables import ModelVariables, check_values, drop_missing, evaluate_variables, hint_at_text
 
 FloatArray = npt.NDArray[np.float64]
@@ -104,10 +104,12 @@ def build_design(
 
 def _check_complete(formula: Formula) -> None:
     if formula.response_node is None:
-        raise FormulaError(f"The formula '{formula}' has no response; write one left of '~', as in 'y {formula}'.")
+        raise FormulaError(
+            f"The formula '{shortened(str(formula))}' has no response; write one left of '~', as in 'y ~ x + (1 | g)'."
+        )
     if not formula.random:
         raise FormulaError(
-            f"The formula '{formula}' has no random-effects term; add one such as '(1 | g)', "
+            f"The formula '{shortened(str(formula))}' has no random-effects term; add one such as '(1 | g)', "
             "or fit a linear model with other software."
         )
 

@@ -16,6 +16,7 @@ from multilevel.formula.syntax import (
     Paren,
     Unary,
     left_chain,
+    shortened,
 )
 
 _UNSPACED = frozenset({"/", "^", ":", "%%", "%/%"})
@@ -56,6 +57,12 @@ def deparse(node: Node) -> str:
         pieces.append(_operand(step.right, UNARY_BINDING["-"] if step.op == "^" else binding + 1))
         before = binding
     return "(" * opened + "".join(pieces)
+
+
+def shown(node: Node, *, quoted: bool = True) -> str:
+    """Write an expression for a message, in quotation marks: its beginning where it is long."""
+    text = shortened(deparse(node))
+    return repr(text) if quoted else text
 
 
 def _innermost(node: Node) -> str:

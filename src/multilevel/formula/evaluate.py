@@ -15,7 +15,7 @@ from multilevel.data.levels import level_text
 from multilevel.data.times import NUMBER, count, describe_scale, split_scale
 from multilevel.errors import FormulaError, MultilevelError
 from multilevel.formula.arguments import SIGNATURES, match_arguments, refuse_named
-from multilevel.formula.deparse import deparse, quote_name
+from multilevel.formula.deparse import deparse, quote_name, shown
 from multilevel.formula.functions import FUNCTIONS, NAMES_IN_DOTS, Arguments, same_kind, spaced
 from multilevel.formula.syntax import (
     R_CONSTANTS,
@@ -70,7 +70,7 @@ class _Where:
 
     def __str__(self) -> str:
         """Return the beginning of a sentence."""
-        return f"The operator {self.node.op!r} in {shortened(deparse(self.node))!r}"
+        return f"The operator {self.node.op!r} in {shown(self.node)}"
 
 
 class Evaluator:
@@ -124,13 +124,13 @@ class Evaluator:
             return value.as_factor()
         if isinstance(value, np.ndarray | Matrix | Factor):
             return value
-        raise FormulaError(f"The term {deparse(node)!r} is a constant; it must use a column of the data.")
+        raise FormulaError(f"The term {shown(node)} is a constant; it must use a column of the data.")
 
     def factor(self, node: Node) -> Factor:
         """Evaluate a grouping variable: its distinct values are levels, whatever its type."""
         if isinstance(node, Name):
             return self.column(node.id).as_factor()
-        return as_factor(self.value(node), f"The grouping factor {deparse(node)!r}")
+        return as_factor(self.value(node), f"The grouping factor {shown(node)}")
 
     def value(self, node: Node) -> Value:
         """Evaluate any expression."""
@@ -235,7 +235,7 @@ class Evaluator:
             self._refuse_call(node)
         if node.package and node.package != signature.package:
             raise FormulaError(
-                f"The function {name}() in {deparse(node)!r} is not one of R's package {node.package};"
+                f"The function {name}() in {shown(node)} is not one of R's package {node.package};"
                 f" write {name}() without it."
             )
         arguments = self._arguments(node)
@@ -267,7 +267,7 @@ class Evaluator:
         for name, value in named.items():
             if is_column(value) and name not in _COLUMNS:
                 raise FormulaError(
-                    f"The argument {name} of {node.function}() in {shortened(deparse(node))!r} must be a constant, not a column."
+                    f"The argument {name} of {node.function}() in {shown(node)} must be a constant, not a column."
                 )
         self._check_codes(node, matched.named.get("x"), named.get("x"))
         return Arguments(deparse(node), named, dots, self.n_rows, tuple(name for name, _ in matched.dots))
@@ -282,7 +282,7 @@ class Evaluator:
         if isinstance(value, Factor) and not value.ordered and not value.logical:
             own, name = node.function, deparse(argument)
             raise FormulaError(
-                f"{deparse(node)!r} needs numbers, and {name!r} is text or categories: write {own}(factor({name})) for the places"
+                f"{shown(node)} needs numbers, and {name!r} is text or categories: write {own}(factor({name})) for the places"
                 f" of its levels, or {own}(as.character({name})) for the numbers that they spell."
             )
 
@@ -290,7 +290,7 @@ class Evaluator:
         name = node.function
         near = difflib.get_close_matches(name, KNOWN_FUNCTIONS, n=2)
         hint = f"did you mean {' or '.join(near)}?" if near else f"the functions are {', '.join(KNOWN_FUNCTIONS)}."
-        raise FormulaError(f"The function {name}() in {shortened(deparse(node))!r} is not known in formulas; {hint}")
+        raise FormulaError(f"The function {name}() in {shown(node)} is not known in formulas; {hint}")
 
 
 def evaluate_condition(text: str, data: Any) -> BoolArray:

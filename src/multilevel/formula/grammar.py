@@ -10,7 +10,7 @@ from typing import Any
 from multilevel.arguments import checked, checked_methods
 from multilevel.data.caller import warn_caller
 from multilevel.errors import DataTypeError, FormulaError, MultilevelWarning
-from multilevel.formula.deparse import deparse
+from multilevel.formula.deparse import deparse, shown
 from multilevel.formula.removal import absent_terms, match_removals
 from multilevel.formula.structured import ORDERED, STRUCTURES, BarParts, bar_parts
 from multilevel.formula.syntax import (
@@ -306,14 +306,14 @@ def _make_formula(left: Node | None, right: Node) -> Formula:
         inside = [variable for variable in term.variables if is_bar(variable)]
         if inside and len(term.variables) > 1:
             raise FormulaError(
-                f"The random-effects term {deparse(inside[0])!r} is part of the interaction {term.label!r}; "
+                f"The random-effects term {shown(inside[0])} is part of the interaction {term.label!r}; "
                 "random-effects terms can only be added with '+'."
             )
         if inside:
             bars.append(_make_bar(bar_parts(inside[0])))
     for offset in whole.offsets:
         if not isinstance(offset, Call) or len(offset.arguments) != 1:
-            raise FormulaError(f"{deparse(offset)!r} must have exactly one argument, as in 'offset(z)'.")
+            raise FormulaError(f"{shown(offset)} must have exactly one argument, as in 'offset(z)'.")
     fixed_node = _without_bars(right)
     fixed = expand_terms(fixed_node)
     response = None if left is None else deparse(left)
@@ -362,7 +362,7 @@ def _check_group(member: Node, bar: Bar) -> None:
             f"'({bar.lhs} | a) + ({bar.lhs} | b)', nested ones as 'a/b' and combinations as 'a:b'."
         )
     if isinstance(member, Binary | Unary | Constant):
-        raise FormulaError(f"The grouping factor of '({bar})' must be a column of the data, not {deparse(member)!r}.")
+        raise FormulaError(f"The grouping factor of '({bar})' must be a column of the data, not {shown(member)}.")
     if member == _DOT:
         raise FormulaError(f"The grouping factor of '({bar})' must be named; '.' cannot stand for it.")
 
@@ -372,7 +372,7 @@ def _refuse_bars(node: Node, where: str) -> None:
     while waiting:
         node = waiting.pop()
         if isinstance(node, Call) and is_bar(node):
-            raise FormulaError(f"A random-effects term cannot stand within {where}: {deparse(node)!r}.")
+            raise FormulaError(f"A random-effects term cannot stand within {where}: {shown(node)}.")
         if isinstance(node, Paren):
             waiting.append(node.inner)
         elif isinstance(node, Unary):
@@ -380,7 +380,7 @@ def _refuse_bars(node: Node, where: str) -> None:
         elif isinstance(node, Binary):
             if node.op in ("|", "||"):
                 raise FormulaError(
-                    f"A bar cannot stand within {where}: {deparse(node)!r}; put each random-effects term in parentheses, as in"
+                    f"A bar cannot stand within {where}: {shown(node)}; put each random-effects term in parentheses, as in"
                     " '(1 | a) + (1 | b)', and a comparison with '|' inside I()."
                 )
             waiting += [node.right, node.left]
@@ -392,12 +392,12 @@ def _with_bars_apart(node: Node) -> tuple[Node, tuple[str, ...]]:
     ``1 | g`` is ``(1 | g)``, and ``x > 3 + (1 | g)``, in which the sum is compared, is ``(x > 3) + (1 | g)``.
     """
     if isinstance(node, Binary) and node.op in ("|", "||"):
-        _refuse_bars(node.left, f"the left side of the random-effects term {deparse(node)!r}")
-        _refuse_bars(node.right, f"the grouping factor of the random-effects term {deparse(node)!r}")
+        _refuse_bars(node.left, f"the left side of the random-effects term {shown(node)}")
+        _refuse_bars(node.right, f"the grouping factor of the random-effects term {shown(node)}")
         hint: tuple[str, ...] = ()
         if deparse(node.left) != "1":
             hint = (
-                f"The formula's right side {deparse(node)!r} is read as one random-effects term, as in lme4, so that the intercept"
+                f"The formula's right side {shown(node)} is read as one random-effects term, as in lme4, so that the intercept"
                 " is the only fixed effect; put the random-effects terms in parentheses, as in"
                 f" '{deparse(node.left)} + (1 | {deparse(node.right)})', to have others.",
             )
@@ -431,7 +431,7 @@ def _without_sums(node: Node, bars: list[Node]) -> Node:
     left_over = [part for op, part in parts if op == "-" or not is_bar(part)]
     if len(left_over) != 1:
         raise FormulaError(
-            f"In the formula a comparison takes in the whole sum {shortened(deparse(node))!r}, because it binds less tightly"
+            f"In the formula a comparison takes in the whole sum {shown(node)}, because it binds less tightly"
             " than '+'; put it in parentheses, as in 'z + (x > 3)'."
         )
     return left_over[0]

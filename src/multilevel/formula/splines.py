@@ -116,6 +116,14 @@ class SplineBasis:
                     f"The knots of {function} must lie between its boundary knots {low:g} and {high:g}; "
                     f"they are {', '.join(f'{knot:g}' for knot in inner)}."
                 )
+        inside_knots = [low] * natural + inner + [high] * natural
+        most = 1 if natural else degree + 1
+        repeated = [knot for knot in dict.fromkeys(inside_knots) if inside_knots.count(knot) > most]
+        if repeated:
+            raise FormulaError(
+                f"{function} has more than {most} {'knot' if most == 1 else 'knots'} at {repeated[0]:g}, where many values are the"
+                " same; ask for fewer degrees of freedom, or give the knots."
+            )
         return cls(degree, tuple(inner), (low, high), intercept, natural)
 
     def __call__(self, x: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from multilevel.errors import FormulaError
-from multilevel.formula.deparse import deparse
+from multilevel.formula.deparse import deparse, shown
 from multilevel.formula.syntax import Binary, Call, Constant, Node, Paren
 
 STRUCTURES = {
@@ -76,7 +76,7 @@ def bar_parts(node: Node) -> BarParts:
         structure = _structure(node)
         if bar.op == "||":
             raise FormulaError(
-                f"The random-effects term {deparse(node)!r} has '||' inside {node.function}(), which says already how its columns"
+                f"The random-effects term {shown(node)} has '||' inside {node.function}(), which says already how its columns"
                 " covary; write '|'."
             )
     return BarParts(bar.left, bar.right, bar.op == "||", structure)
@@ -85,13 +85,13 @@ def bar_parts(node: Node) -> BarParts:
 def _structure(node: Call) -> str:
     if node.function in ABSENT:
         raise FormulaError(
-            f"The covariance structure {node.function}() of {deparse(node)!r} is not available; there are"
+            f"The covariance structure {node.function}() of {shown(node)} is not available; there are"
             f" {', '.join(STRUCTURES)}."
         )
     if node.function in ELSEWHERE:
         own = ELSEWHERE[node.function]
         raise FormulaError(
-            f"The structure {node.function}() of the random-effects term {deparse(node)!r} is {own}() here; write"
+            f"The structure {node.function}() of the random-effects term {shown(node)} is {own}() here; write"
             f" {deparse(Call(own, node.arguments))!r}."
         )
     structure = STRUCTURES[node.function]
@@ -100,7 +100,7 @@ def _structure(node: Call) -> str:
         if name != "hom" or not isinstance(truth, bool) or node.function not in HOMOGENEOUS:
             taking = ", ".join(f"{function}()" for function in HOMOGENEOUS)
             raise FormulaError(
-                f"The random-effects term {deparse(node)!r} has an argument that {node.function}() does not know: besides the term"
+                f"The random-effects term {shown(node)} has an argument that {node.function}() does not know: besides the term"
                 f" there is only hom = TRUE or FALSE, of {taking}."
             )
         structure = HOMOGENEOUS[node.function][0 if truth else 1]

@@ -147,7 +147,10 @@ def tokenize(text: str) -> list[Token]:
     """Split formula text into tokens, the last of kind ``"end"``."""
     tokens: list[Token] = []
     position, end = 0, len(text.rstrip())
+    most = current_limits().symbols
     while position < end:
+        if len(tokens) >= most:
+            raise FormulaError(f"The formula {shortened(text)!r} is too long: it has {beyond_limit('symbols')}")
         match = _TOKEN.match(text, position)
         if match is None:
             rest = text[position:].lstrip()
@@ -216,6 +219,9 @@ class _Parser:
             self.advance()
             # The power associates to the right; its exponent may carry a sign, as in x^-1.
             right = self.expression(UNARY_BINDING["-"] if op == "^" else binding + 1)
+            if isinstance(right, Unary) and right.op == "!" and binding > UNARY_BINDING["!"]:
+                # Written back it needs the parentheses, or it would take in what follows.
+                right = Paren(right)
             left = Binary(op, left, right)
         self.depth -= 1
         return left

@@ -13,16 +13,19 @@ from functools import reduce
 from operator import or_
 
 from multilevel.errors import FormulaError
-from multilevel.formula.deparse import deparse
+from multilevel.formula.deparse import deparse, shown
 from multilevel.formula.structured import bar_inside
-from multilevel.formula.syntax import Binary, Call, Constant, Node, Paren, Unary, left_chain, shortened
+from multilevel.formula.syntax import Binary, Call, Constant, Node, Paren, Unary, left_chain
 from multilevel.size_limits import beyond_limit, current_limits
 
 OPERATORS = frozenset({"+", "-", "*", ":", "/", "%in%", "^", "|", "||"})
 """Operators that join terms; what others make is a variable."""
 
 _STEPS_PER_TERM = 100
-"""How many products are looked at for each term that a formula may have."""
+"""How many steps may be taken for each term that a formula may have: products looked at, of which few terms may come."""
+
+_STEPS_PER_VARIABLE = 20
+"""How many such steps reading one variable counts for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ class _Expansion:
 
     def _variable(self, node: Node) -> list[int]:
         text = deparse(node)
-        self._spend(1, node)
+        self._spend(_STEPS_PER_VARIABLE, node)
         position = self.positions.setdefault(text, len(self.positions))
         self.variables.setdefault(text, node)
         return [1 << position]
@@ -161,7 +164,7 @@ class _Expansion:
             return self._power(left, node)
         if op in ("|", "||"):
             raise FormulaError(
-                f"The random-effects term {deparse(node)!r} must stand in parentheses, as in '({deparse(node)})'."
+                f"The random-effects term {shown(node)} must stand in parentheses, as in '({shown(node, quoted=False)})'."
             )
         right = self.expand(node.right, adding)
         if op in ("*", ":") and len(left) == 1 and left == right:
@@ -179,8 +182,8 @@ class _Expansion:
         value = exponent.value if isinstance(exponent, Constant) else None
         if not isinstance(value, float) or not math.isfinite(value) or value < 1 or value != int(value):
             raise FormulaError(
-                f"In {shortened(deparse(node))!r} the power must be a whole number from 1 on; for the power of a variable write "
-                f"I({shortened(deparse(node))})."
+                f"In {shown(node)} the power must be a whole number from 1 on; for the power of a variable write "
+                f"I({shown(node, quoted=False)})."
             )
         if len(base) == 1 and value > 1:
             self._hint(node, base)
@@ -194,11 +197,13 @@ class _Expansion:
         return bits
 
     def _hint(self, node: Binary, bits: list[int]) -> None:
-        """Note that a variable multiplied with itself is itself."""
+        """Note that a variable multiplied with itself is itself; one or two such notes are enough."""
+        if len(self.hints) > 1:
+            return
         itself = ":".join(list(self.variables)[i] for i in _positions(bits[0]))
         square = f"I({itself}^{deparse(node.right)})" if node.op == "^" else f"I({itself}^2)"
         self.hints.append(
-            f"The term {deparse(node)!r} is {itself!r}: in a formula, as in R, '{node.op}' makes interactions, and that of a"
+            f"The term {shown(node)} is {itself!r}: in a formula, as in R, '{node.op}' makes interactions, and that of a"
             f" variable with itself is the variable; write {square!r} for the power of its values, or {itself!r} alone."
         )
 
@@ -225,7 +230,8 @@ class _Expansion:
         self.steps += steps
         if self.steps > _STEPS_PER_TERM * self.most:
             raise FormulaError(
-                f"The formula multiplies too many terms at {_shown(node)}, {_STEPS_PER_TERM} times {beyond_limit('terms')}"
+                f"The formula names or multiplies terms too often at {_shown(node)}, {_STEPS_PER_TERM} times"
+                f" {beyond_limit('terms')}"
             )
 
 

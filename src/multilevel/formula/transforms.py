@@ -15,7 +15,7 @@ import numpy.typing as npt
 from multilevel.data.factors import Factor, codes_for, factor_from_codes, relevel_factor
 from multilevel.data.levels import Levels, level_text
 from multilevel.errors import DataError, FormulaError
-from multilevel.formula.functions import Arguments, check_count, merged, same_kind
+from multilevel.formula.functions import Arguments, merged, same_kind
 from multilevel.formula.splines import OrthogonalPolynomials, SplineBasis
 from multilevel.formula.values import (
     Matrix,
@@ -235,7 +235,8 @@ def _fit_cut(arguments: Arguments) -> tuple[list[float], list[str], bool, bool, 
         count = whole(given, "The number of intervals in cut()")
         if count < 2:
             raise FormulaError(f"cut() needs at least 2 intervals, not {count}.")
-        check_count(count, "cut()")
+        if count > current_limits().columns:
+            raise FormulaError(f"cut() makes {count:,} intervals: {beyond_limit('columns')}")
         if not np.isfinite(x[~np.isnan(x)]).all() or np.isnan(x).all():
             raise FormulaError(
                 "cut() into a number of intervals needs finite values; write the breaks, as in cut(x, c(0, 10, Inf))."

@@ -149,9 +149,9 @@ def whole(value: Value, what: str) -> int:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     good = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
-    if not good or value != int(value):  # type: ignore[arg-type, operator]
+    if not good or value != int(value):  # type: ignore[arg-type]
         raise FormulaError(f"{what} must be a whole number, not {described(value)}.")
-    return int(value)  # type: ignore[arg-type]
+    return int(value)
 
 
 def flag(value: Value, what: str) -> bool:
@@ -171,10 +171,12 @@ def constants(value: Value, what: str) -> list[Any]:
 def numbers(value: Value, what: str, *, finite: bool = True) -> list[float]:
     """Return an argument that must be one number or a list of them."""
     items = [] if is_column(value) else value if isinstance(value, list) else [value]
-    good = all(isinstance(item, int | float) and not isinstance(item, bool) and not np.isnan(item) for item in items)
-    if not items or not good or (finite and not np.isfinite(items).all()):
+    good = bool(items) and all(isinstance(item, int | float) and not isinstance(item, bool) for item in items)
+    found = np.array(items if good else [], dtype=np.float64)
+    if not good or np.isnan(found).any() or (finite and not np.isfinite(found).all()):
         raise FormulaError(f"{what} must be numbers, such as c(1, 2), not {described(value)}.")
-    return [float(item) for item in items]
+    listed: list[float] = found.tolist()
+    return listed
 
 
 def text(value: Value, what: str) -> str:

@@ -139,6 +139,8 @@ class DataDesign:
             if not isinstance(value, Mapping):
                 raise DataTypeError(f"{name} must be a mapping from names, not {type(value).__name__}.")
             object.__setattr__(self, name, MappingProxyType(dict(value)))
+        if self.weights is not None and not isinstance(self.weights, str):
+            raise DataTypeError(f"weights must be the name of a column, not {type(self.weights).__name__}.")
         if not self.levels:
             raise ControlError("levels is empty; name the levels, as in levels={'school': 30, 'pupil': 20}.")
         names = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import fields
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 from multilevel.errors import ControlError, DataError
 from multilevel.simulation.data_design import DataDesign
 from multilevel.simulation.units import Crossed
+from multilevel.size_limits import beyond_limit, current_limits
+
+_STRINGS = re.compile(r""""{3}.*?"{3}|\'{3}.*?\'{3}|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*""", re.DOTALL)
 
 REQUIRED = ("formula", "levels", "fixed", "random", "sigma")
 
@@ -70,15 +74,18 @@ def read_design(path: str | os.PathLike[str]) -> DataDesign:
     """
     name = os.fspath(path)
     with open(path, "rb") as file:
-        try:
-            content = tomllib.load(file)
-        except RecursionError:
-            raise DataError(
-                f"{name!r} nests arrays or tables deeper than can be read; a design needs few levels."
-            ) from None
-        except ValueError as error:
-            # TOML errors, bytes that are no text, and numbers of thousands of digits are all of this kind.
-            raise DataError(f"{name!r} is not TOML: {error}.") from error
+        written = file.read()
+    try:
+        text = written.decode()
+        deep = _longest_key(text) > current_limits().nesting
+        content = {} if deep else tomllib.loads(text.replace("\r\n", "\n"))
+    except RecursionError:
+        deep, content = True, {}
+    except ValueError as error:
+        # TOML errors, bytes that are no text, and numbers of thousands of digits are all of this kind.
+        raise DataError(f"{name!r} is not TOML: {error}.") from error
+    if deep or _nests_deeper(content, current_limits().nesting):
+        raise DataError(f"{name!r} nests arrays or tables too deep: {beyond_limit('nesting')}")
     known = [field.name for field in fields(DataDesign) if field.name != "_"]
     unknown = [key for key in content if key not in known]
     if unknown:
@@ -95,6 +102,27 @@ def read_design(path: str | os.PathLike[str]) -> DataDesign:
     if "contrasts" in content:
         content["contrasts"] = {key: _contrast(kind) for key, kind in content["contrasts"].items()}
     return DataDesign(**content)
+
+
+def _longest_key(text: str) -> int:
+    """Return the most dots between two names that may be those of one key: reading long ones takes very long."""
+    bare = _STRINGS.sub("s", text)
+    return max((piece.count(".") for piece in re.split(r"[,\[\]{}=\n]", bare)), default=0)
+
+
+def _nests_deeper(value: Any, most: int) -> bool:
+    """Tell whether lists and tables stand within one another more than so many times."""
+    layer = [value]
+    for _ in range(most + 1):
+        layer = [
+            inner
+            for outer in layer
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not layer:
+            return False
+    return True
 
 
 def _level(name: str, size: Any) -> Any:

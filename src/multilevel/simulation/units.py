@@ -196,8 +196,9 @@ def _sizes(name: str, spec: Any, count: int, draw_sizes: SizeDraw) -> IndexArray
     else:
         values = np.full(count, float(min(_whole(spec, f"The size of the level {name!r}"), 1 << 62)))
     sizes = np.asarray(values, dtype=np.float64)
-    if not (np.isfinite(sizes) & (sizes >= 0) & (sizes == np.floor(sizes))).all():
-        wrong = next(v for v in sizes.tolist() if not (v >= 0 and v == np.floor(v)))
+    good = np.isfinite(sizes) & (sizes >= 0) & (sizes == np.floor(sizes))
+    if not good.all():
+        wrong = float(sizes[~good][0])
         raise DataError(f"The sizes of the level {name!r} must be whole numbers from 0 on; one of them is {wrong:g}.")
     _check_rows(name, float(sizes.sum()))
     result: IndexArray = sizes.astype(np.int64)
