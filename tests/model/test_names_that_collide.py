@@ -204,3 +204,15 @@ def test_recovery_of_a_coefficient_called_sigma():
         estimates = table.iloc[:, 1]
         assert estimates["sigma"] == pytest.approx(3, abs=2)
         assert estimates[".sigma"] == pytest.approx(8, abs=2)
+
+
+def test_terms_written_twice():
+    fit = ml.lmer("y ~ x + z + (x || g) + (1 | g)", DATA)
+    table = ml.ranova(fit).to_frame()
+    assert table.index.tolist() == ["<none>", "(1 | g)", "x in (0 + x | g)", "(1 | g).1"]
+    assert str(ml.step(fit).final_model.formula) == "y ~ x + (1 | g) + (0 + x | g)"
+    caterpillar = random_effects_data(fit, kind="coef")
+    assert caterpillar.term.unique().tolist() == ["(Intercept)", "x"]
+    assert not caterpillar[["grp", "term"]].duplicated().any()
+    power = ml.power(fit, n=5, rng=1).to_frame()
+    assert power.index.is_unique
