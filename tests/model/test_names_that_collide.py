@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import multilevel as ml
-from multilevel.formula.labels import apart_from, distinct, term_groups
+from multilevel.data.labels import apart_from, distinct, term_groups
 from multilevel.plot.cluster_lines import shrinkage_data
 from multilevel.plot.forest import fixed_effects_data
 from multilevel.plot.random_effects import random_effects_data
@@ -216,3 +216,16 @@ def test_terms_written_twice():
     assert not caterpillar[["grp", "term"]].duplicated().any()
     power = ml.power(fit, n=5, rng=1).to_frame()
     assert power.index.is_unique
+
+
+def test_combinations_of_groups_whose_texts_are_alike(tmp_path):
+    random = np.random.default_rng(1)
+    data = pd.DataFrame({"a": random.choice(["1", "1:2"], 240), "b": random.choice(["3", "2:3"], 240)})
+    data["y"] = (
+        np.where(data.a == "1", 3, 0) + np.where(data.b == "3", -4, 2) * (data.a == "1") + random.normal(size=240)
+    )
+    fit = ml.lmer("y ~ 1 + (1 | a:b)", data)
+    assert fit.ranef()["a:b"].index.is_unique
+    fit.save(tmp_path / "fit.mlm")
+    for model in (fit, ml.load(tmp_path / "fit.mlm")):
+        np.testing.assert_allclose(model.predict(data.iloc[::-1]), fit.fitted().iloc[::-1])

@@ -163,8 +163,20 @@ def codes_for(factor: Factor, levels: Levels) -> Codes:
     """Return a factor's codes with respect to other levels, by name; -1 where a level is not among them."""
     if factor.levels is levels:
         return factor.codes
-    table = np.append(_positions(factor.levels, levels), np.int32(MISSING))
+    table = np.append(_places(factor.levels, levels), np.int32(MISSING))
     return table[factor.codes]
+
+
+def _places(levels: Levels, among: Levels) -> Codes:
+    """Return where each level is among others, or -1: combinations part by part, since their texts can be alike."""
+    if not (isinstance(levels, CombinedLevels) and isinstance(among, CombinedLevels)):
+        return _positions(levels, among)
+    if len(levels.parts) != len(among.parts):
+        return _positions(levels, among)
+    pairs = zip(levels.parts, among.parts, strict=True)
+    new = [_places(own, known)[at].tolist() for (own, at), (known, _) in pairs]
+    place = {members: i for i, members in enumerate(zip(*(at.tolist() for _, at in among.parts), strict=True))}
+    return np.array([place.get(members, MISSING) for members in zip(*new, strict=True)], dtype=np.int32)
 
 
 def _positions(levels: Levels, among: Levels) -> Codes:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.labels import distinct
 from multilevel.data.numbers import format_number
 
 SEPARATOR = ":"
@@ -111,14 +112,19 @@ class CombinedLevels(Levels):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The levels as text, the parts joined by colons."""
+        """The levels as text, the parts joined by colons; numbered where parts with colons in them make the same text."""
         if self._names is None:
             columns = [
                 [part.names[i] for i in positions.tolist()]
                 for part, positions in zip(self._parts, self._positions, strict=True)
             ]
-            self._names = tuple(map(SEPARATOR.join, zip(*columns, strict=True)))
+            self._names = tuple(distinct(list(map(SEPARATOR.join, zip(*columns, strict=True)))))
         return self._names
+
+    @property
+    def parts(self) -> tuple[tuple[Levels, npt.NDArray[np.integer[Any]]], ...]:
+        """The levels of each factor, and which of them each combination has."""
+        return tuple(zip(self._parts, self._positions, strict=True))
 
     def take(self, positions: npt.NDArray[np.intp]) -> Levels:
         """Return the levels at some positions."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from multilevel.formula.labels import distinct
+from multilevel.data.labels import distinct
 from multilevel.inference.anova_table import AnovaTable
 from multilevel.inference.likelihood_ratio import chisq_p_value
 from multilevel.inference.recoding import (

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.labels import distinct
 from multilevel.engine.solutions import conditional_covariances
 from multilevel.engine.threads import linear_algebra_threads
-from multilevel.formula.labels import distinct
 from multilevel.model.estimates import Estimates
 from multilevel.model.fit_facts import whole
 from multilevel.model.random_effects import GroupEffects, RandomEffects

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.labels import apart_from
 from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import fit_of_design, fit_products
 from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataTypeError
 from multilevel.formula.grammar import Formula
-from multilevel.formula.labels import apart_from
 from multilevel.model.estimates import Estimates
 from multilevel.model.fit_facts import whole
 from multilevel.model.parameter_labels import ParameterLabels

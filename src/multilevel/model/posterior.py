@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.labels import distinct
 from multilevel.engine.prediction import draw_deviations
 from multilevel.errors import ControlError
-from multilevel.formula.labels import distinct
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.labels import distinct
 from multilevel.engine.structures import STRUCTURE_NAMES, CovarianceStructure, NaturalElement, element_name
-from multilevel.formula.labels import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
