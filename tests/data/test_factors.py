@@ -185,3 +185,13 @@ def test_relevel():
     assert relevel(pd.Series([3, 1, 2]), 2).categories.tolist() == ["2", "1", "3"]
     with pytest.raises(DataError, match="'z' cannot be put first"):
         relevel(["a"], "z")
+
+
+def test_combinations_whose_texts_are_alike():
+    def combined(*columns):
+        return combine([factorize(np.array(column, dtype=object)) for column in columns])
+
+    both = combined(["1", "1", "1:2", "1:2"], ["3", "2:3", "3", "2:3"])
+    assert [both.levels.names[code] for code in both.codes] == ["1:3", "1:2:3", "1:2:3.1", "1:2:2:3"]
+    other = combined(["1:2", "1", "1:2"], ["3", "2:3", "4"])
+    assert codes_for(other, both.levels).tolist() == [both.codes[2], both.codes[1], -1]

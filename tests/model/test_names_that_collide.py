@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import multilevel as ml
-from multilevel.formula.labels import apart_from, distinct, term_groups
+from multilevel.data.labels import apart_from, distinct, term_groups
 from multilevel.plot.cluster_lines import shrinkage_data
 from multilevel.plot.forest import fixed_effects_data
 from multilevel.plot.random_effects import random_effects_data
@@ -204,3 +204,28 @@ def test_recovery_of_a_coefficient_called_sigma():
         estimates = table.iloc[:, 1]
         assert estimates["sigma"] == pytest.approx(3, abs=2)
         assert estimates[".sigma"] == pytest.approx(8, abs=2)
+
+
+def test_terms_written_twice():
+    fit = ml.lmer("y ~ x + z + (x || g) + (1 | g)", DATA)
+    table = ml.ranova(fit).to_frame()
+    assert table.index.tolist() == ["<none>", "(1 | g)", "x in (0 + x | g)", "(1 | g).1"]
+    assert str(ml.step(fit).final_model.formula) == "y ~ x + (1 | g) + (0 + x | g)"
+    caterpillar = random_effects_data(fit, kind="coef")
+    assert caterpillar.term.unique().tolist() == ["(Intercept)", "x"]
+    assert not caterpillar[["grp", "term"]].duplicated().any()
+    power = ml.power(fit, n=5, rng=1).to_frame()
+    assert power.index.is_unique
+
+
+def test_combinations_of_groups_whose_texts_are_alike(tmp_path):
+    random = np.random.default_rng(1)
+    data = pd.DataFrame({"a": random.choice(["1", "1:2"], 240), "b": random.choice(["3", "2:3"], 240)})
+    data["y"] = (
+        np.where(data.a == "1", 3, 0) + np.where(data.b == "3", -4, 2) * (data.a == "1") + random.normal(size=240)
+    )
+    fit = ml.lmer("y ~ 1 + (1 | a:b)", data)
+    assert fit.ranef()["a:b"].index.is_unique
+    fit.save(tmp_path / "fit.mlm")
+    for model in (fit, ml.load(tmp_path / "fit.mlm")):
+        np.testing.assert_allclose(model.predict(data.iloc[::-1]), fit.fitted().iloc[::-1])

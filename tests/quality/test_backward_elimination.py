@@ -163,3 +163,11 @@ def test_forms_of_output():
     assert result._repr_html_().count("<table") == 2
     assert result.to_markdown().count("Eliminated |") == 2
     assert result.to_latex().count(r"\begin{tabular}") == 2
+
+
+@pytest.mark.parametrize("structure", ["cs", "diag"])
+def test_structured_terms_keep_their_structure(structure):
+    data = ml.load_dataset("sleepstudy")
+    data = data.assign(z=np.random.default_rng(1).normal(size=len(data)))
+    found = ml.step(ml.lmer(f"Reaction ~ Days + z + {structure}(Days + z | Subject)", data))
+    assert str(found.final_model.formula) == f"Reaction ~ Days + {structure}(Days | Subject)"

@@ -172,35 +172,18 @@ def codes_for(factor: Factor, levels: Levels) -> Codes:
     return table[factor.codes]
 
 
-def combined_codes_for(factors: list[Factor], levels: Levels) -> Codes:
-    """Return the codes of a combination of factors with respect to other levels; -1 where one is not among them.
-
-    The parts are matched each for itself, since the text of a combination says neither its parts' types nor where one ends.
-    """
-    if not isinstance(levels, CombinedLevels) or len(levels.parts) != len(factors):
-        return codes_for(combine(factors), levels)
-    parts = [
-        Factor(codes, part, has_missing=bool((codes < 0).any()))
-        for part, codes in ((part, codes_for(factor, part)) for factor, part in zip(factors, levels.parts, strict=True))
-    ]
-    found = combine(parts)
-    assert isinstance(found.levels, CombinedLevels)
-    table = np.append(_places_of_combinations(found.levels, levels), np.int32(MISSING))
-    return table[found.codes]
-
-
-def _places_of_combinations(new: CombinedLevels, known: CombinedLevels) -> Codes:
-    places = {key: i for i, key in enumerate(zip(*(own.tolist() for own in known.positions), strict=True))}
-    keys = zip(*(own.tolist() for own in new.positions), strict=True)
-    return np.array([places.get(key, MISSING) for key in keys], dtype=np.int32)
-
-
 def positions(levels: Levels, among: Levels) -> Codes:
     """Return where each level is among others, or -1.
 
     Numbers, times and durations are compared by value, since 1e5 may be written in two ways and a time with or without
-    its hour; what is not found so, by its text.
+    its hour; what is not found so, by its text. Combinations are matched part by part, since their texts can be alike.
     """
+    if (
+        isinstance(levels, CombinedLevels)
+        and isinstance(among, CombinedLevels)
+        and len(levels.parts) == len(among.parts)
+    ):
+        return _positions_of_combinations(levels, among)
     found = _positions_by_value(levels, among)
     if found is None:
         return _positions_by_text(levels, among)
@@ -208,6 +191,15 @@ def positions(levels: Levels, among: Levels) -> Codes:
     if len(lacking) and any(np.asarray(own.values).dtype.kind == "f" for own in (levels, among)):
         found[lacking] = _positions_by_text(levels.take(lacking), among)
     return found
+
+
+def _positions_of_combinations(levels: CombinedLevels, among: CombinedLevels) -> Codes:
+    new = [
+        positions(own, known)[at].tolist()
+        for own, known, at in zip(levels.parts, among.parts, levels.positions, strict=True)
+    ]
+    place = {members: i for i, members in enumerate(zip(*(at.tolist() for at in among.positions), strict=True))}
+    return np.array([place.get(members, MISSING) for members in zip(*new, strict=True)], dtype=np.int32)
 
 
 def _positions_by_value(levels: Levels, among: Levels) -> Codes | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.labels import distinct
 from multilevel.data.numbers import format_number
 from multilevel.data.times import with_zone, write_durations, write_times
 
@@ -164,13 +165,13 @@ class CombinedLevels(Levels):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The levels as text, the parts joined by colons."""
+        """The levels as text, the parts joined by colons; numbered where parts with colons in them make the same text."""
         if self._names is None:
             columns = [
                 [part.names[i] for i in positions.tolist()]
                 for part, positions in zip(self._parts, self._positions, strict=True)
             ]
-            self._names = tuple(map(SEPARATOR.join, zip(*columns, strict=True)))
+            self._names = tuple(distinct(list(map(SEPARATOR.join, zip(*columns, strict=True)))))
         return self._names
 
     def take(self, positions: npt.NDArray[np.intp]) -> Levels:

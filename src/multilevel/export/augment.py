@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.frames import Frame, column_name
+from multilevel.data.labels import distinct
 from multilevel.errors import ControlError, DataError
-from multilevel.formula.labels import distinct
 from multilevel.formula.syntax import names_in
 from multilevel.model.prediction import prediction_variances
 from multilevel.model.prediction_rows import training_rows

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.factors import Factor
+from multilevel.data.labels import distinct
 from multilevel.data.levels import Levels
 from multilevel.errors import DataError
 from multilevel.formula.contrasts import Contrast, make_contrast
 from multilevel.formula.deparse import deparse
-from multilevel.formula.labels import distinct
 from multilevel.formula.terms import TermList
 from multilevel.formula.values import Matrix, Variable
 from multilevel.size_limits import beyond_limit, current_limits

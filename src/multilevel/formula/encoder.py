@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.data.factors import Codes, Factor, combined_codes_for
+from multilevel.data.factors import Codes, Factor, codes_for, combine
 from multilevel.data.frames import Frame
 from multilevel.data.levels import Levels
 from multilevel.data.times import NUMBER, describe_scale
@@ -189,7 +189,7 @@ class DesignEncoder:
         return match_levels(text, factor, levels)
 
     def _codes(self, evaluator: Evaluator, group: GroupEncoder) -> Codes:
-        return combined_codes_for([evaluator.factor(member) for member in group.members], group.levels)
+        return codes_for(combine([evaluator.factor(member) for member in group.members]), group.levels)
 
     def _offset(self, evaluator: Evaluator) -> FloatArray | None:
         return sum_offsets(evaluator, self.offsets)

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import checked_methods
+from multilevel.data.labels import distinct
 from multilevel.data.levels import level_text
 from multilevel.errors import ControlError, UnknownColumnError
-from multilevel.formula.labels import distinct
 from multilevel.inference.degrees_of_freedom import InferenceBasis
 from multilevel.inference.mean_contrasts import DEFAULT_ADJUSTMENT, contrast_weights
 from multilevel.inference.multiplicity import adjust_p_values, check_adjustment, critical_values, two_sided

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import Count, Level, checked, checked_methods
+from multilevel.data.labels import distinct
 from multilevel.engine.constrained import ConstrainedWhitened, constrain
 from multilevel.engine.newton import minimise
 from multilevel.engine.objective import Objective
 from multilevel.engine.residual_objective import ResidualObjective
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.errors import DataError
-from multilevel.formula.labels import distinct
 from multilevel.inference.natural_parameters import NaturalDeviance
 from multilevel.inference.natural_residuals import ResidualNaturalDeviance
 from multilevel.inference.profile_curve import rising_points, zeta_curve

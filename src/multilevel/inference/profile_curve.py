@@ -23,8 +23,14 @@ def rising_points(points: Sequence[ProfilePoint]) -> tuple[FloatArray, FloatArra
     """Return values and ζ of a profile, where both rise."""
     value = np.array([point.value for point in points])
     zeta = np.array([point.zeta for point in points])
-    keep = np.concatenate([[True], (np.diff(zeta) > 0) & (np.diff(value) > 0)])
+    keep = rises(zeta) & rises(value)
     return value[keep], zeta[keep]
+
+
+def rises(values: FloatArray) -> npt.NDArray[np.bool_]:
+    """Return which values are above all those before them."""
+    before = np.maximum.accumulate(values)
+    return np.concatenate([[True], values[1:] > before[:-1]])
 
 
 def zeta_curve(value: FloatArray, zeta: FloatArray) -> CubicSpline | PchipInterpolator:
@@ -36,5 +42,5 @@ def zeta_curve(value: FloatArray, zeta: FloatArray) -> CubicSpline | PchipInterp
 
     spline = CubicSpline(value, zeta, bc_type=((1, np.zeros(())) if value[0] == 0.0 else "not-a-knot", "not-a-knot"))
     # Not at the ends themselves, where it may be level.
-    rises = (spline(np.linspace(value[0], value[-1], FINE)[1:-1], 1) > 0).all()
-    return spline if rises else PchipInterpolator(value, zeta)
+    rising = (spline(np.linspace(value[0], value[-1], FINE)[1:-1], 1) > 0).all()
+    return spline if rising else PchipInterpolator(value, zeta)

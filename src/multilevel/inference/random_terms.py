@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from multilevel.arguments import checked
+from multilevel.data.labels import distinct
 from multilevel.inference.anova_table import AnovaTable
 from multilevel.inference.likelihood_ratio import chisq_p_value
 from multilevel.inference.recoding import (
@@ -131,7 +132,8 @@ def _reduced(again: Recoder, reduce_terms: bool) -> list[tuple[str, list[CodedTe
                 found.append((label, others))
             else:
                 found.append((label, [*present[:t], smaller, *present[t + 1 :]]))
-    return found
+    labels = distinct([label for label, _ in found])
+    return [(label, terms) for label, (_, terms) in zip(labels, found, strict=True)]
 
 
 def _same(one: CodedTerm, other: CodedTerm) -> bool:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.labels import term_groups
 from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import EngineFit
 from multilevel.formula.design import Design, RandomTerm
 from multilevel.formula.grammar import Formula
-from multilevel.formula.labels import term_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ class FitFacts:
 
     @property
     def _term_groups(self) -> list[str]:
-        """The terms' grouping factors as they are shown, in the order of theta (see `multilevel.formula.labels`)."""
+        """The terms' grouping factors as they are shown, in the order of theta (see `multilevel.data.labels`)."""
         return term_groups([(term.factor.name, term.names) for term in self._terms])
 
 

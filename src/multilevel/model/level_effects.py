@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import checked_method, checked_methods
+from multilevel.data.labels import distinct
 from multilevel.engine.solutions import conditional_covariances
 from multilevel.engine.threads import linear_algebra_threads
-from multilevel.formula.labels import distinct
 from multilevel.model.estimates import Estimates
 from multilevel.model.fit_facts import whole
 from multilevel.model.lookup import lookup

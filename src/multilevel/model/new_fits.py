@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import Count, Reml, also_called, checked_methods
+from multilevel.data.labels import apart_from
 from multilevel.engine.control import LmerControl, as_control
 from multilevel.engine.fit import fit_of_design, fit_products
 from multilevel.engine.withheld import undetermined
 from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataTypeError
 from multilevel.formula.grammar import Formula
-from multilevel.formula.labels import apart_from
 from multilevel.model.estimates import Estimates
 from multilevel.model.fit_facts import whole
 from multilevel.model.identification import describe_directions

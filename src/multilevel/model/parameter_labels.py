@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from multilevel.formula.labels import apart_from
+from multilevel.data.labels import apart_from
 
 if TYPE_CHECKING:
     from multilevel.model.estimates import Estimates

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import Count, Seed, checked, checked_methods
+from multilevel.data.labels import distinct
 from multilevel.engine.prediction import draw_deviations
 from multilevel.errors import ControlError
 from multilevel.formula.labels import distinct

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from multilevel.argument_rules import member
 from multilevel.arguments import checked_methods
+from multilevel.data.labels import distinct
 from multilevel.engine.structures import STRUCTURE_NAMES, CovarianceStructure, NaturalElement, element_name
-from multilevel.formula.labels import distinct
 
 if TYPE_CHECKING:
     import pandas as pd

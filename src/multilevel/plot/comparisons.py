@@ -129,7 +129,7 @@ def _deviation(fit: LinearMixedModel, group: str, term: str) -> float:
     """Return the standard deviation of a random effect."""
     matrix = fit.varcorr()[group]
     at = list(matrix.index).index(term)
-    return float(np.sqrt(matrix.iloc[at, at]))
+    return float(np.sqrt(matrix.to_numpy()[at, at]))
 
 
 @checked

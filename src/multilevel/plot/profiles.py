@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from multilevel.arguments import checked, idle
 from multilevel.errors import ControlError, DataError
-from multilevel.inference.profile_curve import rising_points, zeta_curve
+from multilevel.inference.profile_curve import rises, rising_points, zeta_curve
 from multilevel.plot.style import BLUE, GREY, axis_breaks, caption, percent, plotnine, theme, wrapped
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _trace(profile: Profile, i: str, j: str, curve: tuple[Any, FloatArray]) -> A
     of, value = curve
     zeta = np.array([point.zeta for point in profile.points[i]])
     other = np.array([point.parameters[at] for point in profile.points[i]])
-    keep = np.concatenate([[True], np.diff(zeta) > 0])
+    keep = rises(zeta)
     return PchipInterpolator(zeta[keep], of(np.clip(other[keep], value[0], value[-1])))
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from multilevel.arguments import Level, checked
 from multilevel.errors import ControlError
 from multilevel.inference.intervals import check_level
+from multilevel.model.level_effects import coefficient_columns
 from multilevel.plot.style import (
     BLACK,
     BLUE,
@@ -148,9 +149,11 @@ def _estimates(fit: LinearMixedModel, group: str, kind: str) -> tuple[tuple[str,
     """Return the terms of a grouping factor, and values and standard errors of its levels, shape (levels, terms)."""
     whole = fit.ranef(cond_var=kind == "ranef").groups[group]
     if kind == "coef":
-        names = tuple(dict.fromkeys(whole.names))
+        own = [place for term in fit._terms if term.factor.name == group for place in term.columns]
+        labels = coefficient_columns(fit, group)
+        names = [labels[place] for place in dict.fromkeys(own)]
         values, errors = fit.coef()[group], fit.coef_standard_errors()[group]
-        return names, values[list(names)].to_numpy(), errors[list(names)].to_numpy()
+        return tuple(names), values[names].to_numpy(), errors[names].to_numpy()
     assert whole.covariances is not None
     # Rounding may leave a variance that is zero a little below it.
     variances = np.maximum(np.einsum("jkk->jk", whole.covariances), 0.0)

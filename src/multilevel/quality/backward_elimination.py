@@ -194,8 +194,8 @@ def _reduce_random(fit: LinearMixedModel, alpha: float) -> tuple[AnovaTable, Lin
     while True:
         table = ranova(current).to_frame()
         first = table.iloc[0] if first is None else first
-        smaller = dict(reduced_formulas(current))
-        assert list(smaller) == list(table.index[1:])  # both go through the terms in the same order
+        # both go through the terms in the same order
+        smaller = dict(zip(map(str, table.index[1:]), reduced_formulas(current), strict=True))
         worst = _worst(table, list(smaller), alpha)
         if worst is None:
             break

@@ -27,20 +27,19 @@ def write_terms(terms: TermList, *, bar: bool = False) -> str:
 
 
 def write_formula(response: str, fixed: TermList, bars: Sequence[str]) -> Formula:
-    """Return the formula with a fixed part and random-effects terms, given without their parentheses."""
-    text = " + ".join([write_terms(fixed), *(f"({bar})" for bar in bars)])
-    return parse_formula(f"{response} ~ {text}")
+    """Return the formula with a fixed part and random-effects terms, given as they stand in a formula."""
+    return parse_formula(f"{response} ~ {' + '.join([write_terms(fixed), *bars])}")
 
 
 def without_term(formula: Formula, position: int) -> Formula:
     """Return a formula without one of its fixed-effects terms."""
     assert formula.response is not None
-    bars = [str(bar) for bar in formula.random]
+    bars = [bar.written for bar in formula.random]
     return write_formula(formula.response, without(formula.term_list, position), bars)
 
 
-def reduced_formulas(fit: LinearMixedModel) -> Iterator[tuple[str, Formula | None]]:
-    """Return, in the order of `ranova`, the label of each reduction of the random part and the formula that is left.
+def reduced_formulas(fit: LinearMixedModel) -> Iterator[Formula | None]:
+    """Return the formula that each reduction of the random part leaves, in the order of `ranova`.
 
     The formula is None where no random-effects term would be left.
     """
@@ -48,24 +47,24 @@ def reduced_formulas(fit: LinearMixedModel) -> Iterator[tuple[str, Formula | Non
     assert formula.response is not None
     bars = formula.plain_bars
     for t, bar in enumerate(bars):
-        others = [str(other) for other in (*bars[:t], *bars[t + 1 :])]
+        others = [other.written for other in (*bars[:t], *bars[t + 1 :])]
         inside = droppable(bar.term_list.terms)
         if not inside:
             left = write_formula(formula.response, formula.term_list, others) if others else None
-            yield f"({bar})", left
+            yield left
         for position in inside:
             terms = without(bar.term_list, position)
             if not terms.terms:
                 terms = TermList(True, (), ())
-            label = f"{bar.term_list.terms[position].label} in ({bar})"
             rest = [*bars[:t], *bars[t + 1 :]]
             if any(_same(terms, bar.group, other) for other in rest):
-                yield label, write_formula(formula.response, formula.term_list, others)
+                yield write_formula(formula.response, formula.term_list, others)
                 continue
-            smaller = f"{write_terms(terms, bar=True)} | {bar.group}"
-            texts = [str(other) for other in bars]
-            texts[t] = smaller
-            yield label, write_formula(formula.response, formula.term_list, texts)
+            # one column has no structure
+            call = "" if terms == TermList(True, (), ()) else bar.written.partition("(")[0]
+            texts = [other.written for other in bars]
+            texts[t] = f"{call}({write_terms(terms, bar=True)} | {bar.group})"
+            yield write_formula(formula.response, formula.term_list, texts)
 
 
 def _same(terms: TermList, group: str, other: Bar) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from multilevel.formula.labels import distinct
+from multilevel.data.labels import distinct
 from multilevel.reporting.cells import Number, number_cells
 from multilevel.reporting.numbers import format_correlations, format_values
 from multilevel.reporting.tables import Table

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.arrays import number_array
+from multilevel.data.labels import distinct, term_groups
 from multilevel.engine.parameters import lower_factor
 from multilevel.engine.structures import lower_triangle
 from multilevel.errors import ControlError, DataError, DataTypeError
-from multilevel.formula.labels import distinct, term_groups
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,7 +44,7 @@ class TermNames:
 
 
 def term_labels(terms: Sequence[TermNames]) -> list[str]:
-    """Return the grouping factors of the terms as tables show them (see `multilevel.formula.labels`)."""
+    """Return the grouping factors of the terms as tables show them (see `multilevel.data.labels`)."""
     return term_groups([(term.group, term.names) for term in terms])
 
 

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from multilevel.data.factors import Factor, combine
 from multilevel.data.frames import Frame, unknown_column
+from multilevel.data.labels import distinct
 from multilevel.data.levels import Levels
 from multilevel.errors import DataError, DataTypeError, FormulaError, UnknownColumnError
 from multilevel.formula.evaluate import Evaluator
 from multilevel.formula.grammar import Formula, parse_formula
-from multilevel.formula.labels import distinct
 from multilevel.formula.syntax import parse_expression
 from multilevel.simulation.covariances import TermNames, term_factors
 from multilevel.simulation.draws import Draws

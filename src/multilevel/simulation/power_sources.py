@@ -79,9 +79,8 @@ def fit_source(
     mean = np.zeros(design.nobs) if design.offset is None else design.offset.copy()
     for c, value in enumerate(beta):
         mean += value * design.columns[:, c]
-    labels = [term.label for term in fit._design.random]
     order = order_of_terms([term.factor.n_levels for term in design.random])
-    terms = tuple((TermRows.of(design, design.random[t]), factors[labels[t]]) for t in order)
+    terms = tuple((TermRows.of(design, design.random[t]), factors[t]) for t in order)
     responses = GaussianSource(mean, error, terms)
     if design is fit._design and chosen == fit._control:
         template = fit if source.frame is None else LinearMixedModel(design, fit._engine, fit.reml, chosen, source)
@@ -109,15 +108,15 @@ def _changed_effects(fit: LinearMixedModel, effects: Mapping[str, float] | None)
     return beta
 
 
-def _term_factors(fit: LinearMixedModel, random: Any) -> dict[str, FloatArray]:
-    """Return the factor of each term's covariance matrix by the term's label; the fit's own covariances by default."""
+def _term_factors(fit: LinearMixedModel, random: Any) -> dict[int, FloatArray]:
+    """Return the factor of each term's covariance matrix by its place in the formula; the fit's own covariances by default."""
     terms = [TermNames(term.label, term.factor.name, term.names, term.structure) for term in fit._terms]
     if random is None:
         own = zip(fit.varcorr(), terms, strict=True)
         parts = [factor_of(np.asarray(part.covariance), f"For ({term.label})") for part, term in own]
     else:
         parts = term_factors(terms, random)
-    return {term.label: part for term, part in zip(terms, parts, strict=True)}
+    return dict(zip(fit._engine.products.plan.term_order, parts, strict=True))
 
 
 def source_of(

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import DdfName, Level, checked, checked_methods, idle
+from multilevel.data.labels import apart_from
 from multilevel.errors import ControlError, DataTypeError
-from multilevel.formula.labels import apart_from
 from multilevel.inference.intervals import check_level
 from multilevel.model.fitted import LinearMixedModel
 from multilevel.reporting.cells import Number, interval_cells, number_cells

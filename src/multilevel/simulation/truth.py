@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import checked_methods
+from multilevel.data.labels import apart_from
 from multilevel.engine.structures import CovarianceStructure, Unstructured, structure_of
-from multilevel.formula.labels import apart_from
 from multilevel.model.variance_components import VarianceComponents, term_variance
 from multilevel.reporting.cells import number_cells
 from multilevel.reporting.forms import Document, Fact, Forms, Notes, Paragraph

@@ -15,11 +15,13 @@ def distinct(names: Sequence[str]) -> list[str]:
 
     Examples
     --------
-    >>> from multilevel.formula.labels import distinct
+    >>> from multilevel.data.labels import distinct
     >>> distinct(["g", "g", "h", "g.1", "g"])
     ['g', 'g.2', 'h', 'g.1', 'g.3']
     """
     taken = set(names)
+    if len(taken) == len(names):
+        return list(names)
     last = dict.fromkeys(names, 0)
     found: list[str] = []
     seen: set[str] = set()
@@ -40,7 +42,7 @@ def apart_from(names: Sequence[str], coefficients: Collection[str]) -> list[str]
 
     Examples
     --------
-    >>> from multilevel.formula.labels import apart_from
+    >>> from multilevel.data.labels import apart_from
     >>> apart_from(["sd_(Intercept)|g", "sigma"], ["(Intercept)", "sigma"])
     ['sd_(Intercept)|g', '.sigma']
     """
@@ -63,7 +65,7 @@ def term_groups(terms: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
 
     Examples
     --------
-    >>> from multilevel.formula.labels import term_groups
+    >>> from multilevel.data.labels import term_groups
     >>> term_groups([("g", ["(Intercept)", "x"]), ("g", ["(Intercept)"]), ("h", ["(Intercept)"]), ("h", ["x"])])
     ['g', 'g.1', 'h', 'h']
     """
