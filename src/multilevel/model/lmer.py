@@ -100,8 +100,8 @@ def lmer(
 
     Warns
     -----
-    MissingValuesWarning, RankDeficiencyWarning, ConvergenceWarning
-        Rows or columns were left out, or the fit did not end at an optimum.
+    MissingValuesWarning, RankDeficiencyWarning, ConvergenceWarning, NotIdentifiedWarning
+        Rows or columns were left out, the fit did not end at an optimum, or it is at one of many that are as good.
 
     Notes
     -----
