@@ -16,6 +16,7 @@ from multilevel.engine.exact_fit import SUSPECT, may_be_exact, refuse_exact_fit
 from multilevel.engine.factor import BlockedFactor
 from multilevel.engine.identification import (
     FLAT_CURVATURE,
+    FLAT_SHARE,
     SEARCHED,
     Direction,
     OtherOptimum,
@@ -108,14 +109,15 @@ class Convergence:
     def inverse_of(self, hessian: FloatArray) -> FloatArray:
         """Return an inverse of the Hessian, or of one with more parameters, that leaves out directions without curvature."""
         if not self.directions:
-            result: FloatArray = np.linalg.pinv(hessian, rcond=1e-10, hermitian=True)
-            return result
-        # Whatever inverse it is of a matrix that is not invertible, what is determined has the same variance.
-        values, vectors = np.linalg.eigh(hessian)
-        inverse = np.where(
-            values > max(FLAT_CURVATURE, 1e-8 * float(values[-1])), 1.0 / np.where(values > 0, values, 1.0), 0.0
-        )
-        return (vectors * inverse) @ vectors.T
+            return np.asarray(np.linalg.pinv(hessian, rcond=1e-10, hermitian=True), dtype=np.float64)
+        # Whatever inverse it is of a matrix that has none, what is determined has the same variance.
+        parameters = self._objective.products.plan.parameters
+        scale = np.ones(len(hessian))
+        scale[: parameters.n_theta] = parameter_scale(parameters, self._model.phi[: parameters.n_theta])
+        values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
+        curved = values > max(FLAT_CURVATURE, FLAT_SHARE * float(values[-1]))
+        directions = scale[:, None] * vectors[:, curved]
+        return np.asarray((directions / values[curved]) @ directions.T, dtype=np.float64)
 
     @property
     def converged(self) -> bool:
