@@ -245,3 +245,16 @@ def test_random_designs_against_dense_matrices():
             assert (status == "not identified") == expected, (seed, formula, status)
         counts[expected] += 1
     assert min(counts.values()) > 15
+
+
+def test_what_a_check_was_told_to_ignore_is_not_warned_of(frame):
+    """As many effects as rows: the certificate still says that they cannot be told from the residual."""
+    single = frame.iloc[:: ROWS // 2].assign(row=lambda d: [f"r{i}" for i in range(len(d))])
+    control = ml.LmerControl(check_levels_against_rows="ignore", check_effects_against_rows="ignore")
+    fit, told = fitted("y ~ f + (1 | g) + (1 | row)", single, control=control)
+    assert told == []
+    assert fit.convergence.status == "not identified"
+    assert any(direction.residual != 0.0 for direction in fit.convergence.directions)
+    assert ml.model_parameters(fit, "random").to_frame().loc["SD (Residual)", ["conf_low", "conf_high"]].isna().all()
+    smaller = ml.lmer("y ~ f + (1 | g)", single)
+    np.testing.assert_allclose(fit.standard_errors, smaller.standard_errors, rtol=1e-5)

@@ -43,7 +43,7 @@ from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
 Describe = Callable[[CrossProducts, tuple[Direction, ...]], str]
-"""What says in the terms of a formula what is not determined, and what to drop."""
+"""What says in the terms of a formula what is not determined, and what to drop; an empty text where that was asked for."""
 
 CERTIFIED_DECREASE = 1e-6
 """A fit is certified when a Newton step would lower the criterion by less than this (0.001 standard errors)."""
@@ -404,8 +404,7 @@ def _fit_from(
     objective = Objective(products, reml)
     with linear_algebra_threads(products.dense.shape[0], control.threads):
         directions = directions_of_structure(objective)
-        if directions and describe is not None:
-            warn_caller(describe(products, directions), NotIdentifiedWarning)
+        _warn_of(products, directions, describe)
         search = _search(objective, starts, control)
         singular = is_singular(objective, search.model.phi)
         convergence = certify(objective, search, control.optimizer, singular, directions)
@@ -453,8 +452,13 @@ def _warn(search: Search, result: EngineFit, describe: Describe | None) -> None:
             f" after {search.evaluations} evaluations ({search.message}).",
             ConvergenceWarning,
         )
-    if convergence.directions and describe is not None:
-        warn_caller(describe(result.products, convergence.directions), NotIdentifiedWarning)
+    _warn_of(result.products, convergence.directions, describe)
+
+
+def _warn_of(products: CrossProducts, directions: tuple[Direction, ...] | None, describe: Describe | None) -> None:
+    text = describe(products, directions) if directions and describe is not None else ""
+    if text:
+        warn_caller(text, NotIdentifiedWarning)
 
 
 def finish(objective: Objective, model: LocalModel, singular: bool, convergence: Convergence) -> EngineFit:

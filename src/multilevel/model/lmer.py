@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +14,7 @@ from multilevel.formula.build import build_design
 from multilevel.formula.design import Design
 from multilevel.formula.grammar import Formula
 from multilevel.model.fitted import LinearMixedModel
-from multilevel.model.identification import describe_directions
+from multilevel.model.identification import describer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,7 +171,7 @@ def check_design(design: Design, control: LmerControl) -> None:
 
 def fit_design(design: Design, reml: bool, control: LmerControl, source: FitSource) -> LinearMixedModel:
     """Fit a design and wrap the result."""
-    engine = fit_of_design(design, reml, control, partial(describe_directions, design))
+    engine = fit_of_design(design, reml, control, describer(design, control))
     for array in (engine.theta, engine.beta, engine.unscaled_vcov):
         array.flags.writeable = False
     return LinearMixedModel(design, engine, reml, control, source)
