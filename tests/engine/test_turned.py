@@ -38,6 +38,7 @@ MODELS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::multilevel.NotIdentifiedWarning")
 @pytest.mark.parametrize("name", MODELS)
 def test_turned_derivatives(name):
     formula, data = MODELS[name]

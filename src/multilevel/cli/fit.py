@@ -37,6 +37,7 @@ What the summary says:
                    Satterthwaite's degrees of freedom
   singular         a variance is estimated as zero, or a correlation as +1 or -1: the random part
                    asks more than the data can tell
+  not identified   variances that no data of this design determine: drop what the note names
 
 {EXIT_CODES}""",
 )

@@ -54,8 +54,8 @@ def refuse_exact_fit(design: Design) -> None:
 
 def may_be_exact(products: CrossProducts) -> bool:
     """Return whether free random effects leave so little of the response that the rows must be looked at."""
-    left = _free(products).rss
-    return left < SUSPECT**2 * float(products.dense[-1, -1])
+    # The penalty of the largest effects is of the order of one over their variance.
+    return _free(products).rss < 10.0 / LARGE**2 * float(products.dense[-1, -1])
 
 
 def _free(products: CrossProducts) -> BlockedFactor:

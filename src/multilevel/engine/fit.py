@@ -16,6 +16,7 @@ from multilevel.engine.exact_fit import SUSPECT, may_be_exact, refuse_exact_fit
 from multilevel.engine.factor import BlockedFactor
 from multilevel.engine.identification import (
     FLAT_CURVATURE,
+    FLAT_SHARE,
     SEARCHED,
     Direction,
     OtherOptimum,
@@ -42,7 +43,7 @@ from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
 Describe = Callable[[CrossProducts, tuple[Direction, ...]], str]
-"""What says in the terms of a formula what is not determined, and what to drop."""
+"""What says in the terms of a formula what is not determined, and what to drop; an empty text where that was asked for."""
 
 CERTIFIED_DECREASE = 1e-6
 """A fit is certified when a Newton step would lower the criterion by less than this (0.001 standard errors)."""
@@ -108,14 +109,15 @@ class Convergence:
     def inverse_of(self, hessian: FloatArray) -> FloatArray:
         """Return an inverse of the Hessian, or of one with more parameters, that leaves out directions without curvature."""
         if not self.directions:
-            result: FloatArray = np.linalg.pinv(hessian, rcond=1e-10, hermitian=True)
-            return result
-        # Whatever inverse it is of a matrix that is not invertible, what is determined has the same variance.
-        values, vectors = np.linalg.eigh(hessian)
-        inverse = np.where(
-            values > max(FLAT_CURVATURE, 1e-8 * float(values[-1])), 1.0 / np.where(values > 0, values, 1.0), 0.0
-        )
-        return (vectors * inverse) @ vectors.T
+            return np.asarray(np.linalg.pinv(hessian, rcond=1e-10, hermitian=True), dtype=np.float64)
+        # Whatever inverse it is of a matrix that has none, what is determined has the same variance.
+        parameters = self._objective.products.plan.parameters
+        scale = np.ones(len(hessian))
+        scale[: parameters.n_theta] = parameter_scale(parameters, self._model.phi[: parameters.n_theta])
+        values, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
+        curved = values > max(FLAT_CURVATURE, FLAT_SHARE * float(values[-1]))
+        directions = scale[:, None] * vectors[:, curved]
+        return np.asarray((directions / values[curved]) @ directions.T, dtype=np.float64)
 
     @property
     def converged(self) -> bool:
@@ -402,8 +404,7 @@ def _fit_from(
     objective = Objective(products, reml)
     with linear_algebra_threads(products.dense.shape[0], control.threads):
         directions = directions_of_structure(objective)
-        if directions and describe is not None:
-            warn_caller(describe(products, directions), NotIdentifiedWarning)
+        _warn_of(products, directions, describe)
         search = _search(objective, starts, control)
         singular = is_singular(objective, search.model.phi)
         convergence = certify(objective, search, control.optimizer, singular, directions)
@@ -448,8 +449,13 @@ def _warn(search: Search, result: EngineFit, describe: Describe | None) -> None:
             f" after {search.evaluations} evaluations ({search.message}).",
             ConvergenceWarning,
         )
-    if convergence.directions and describe is not None:
-        warn_caller(describe(result.products, convergence.directions), NotIdentifiedWarning)
+    _warn_of(result.products, convergence.directions, describe)
+
+
+def _warn_of(products: CrossProducts, directions: tuple[Direction, ...] | None, describe: Describe | None) -> None:
+    text = describe(products, directions) if directions and describe is not None else ""
+    if text:
+        warn_caller(text, NotIdentifiedWarning)
 
 
 def finish(objective: Objective, model: LocalModel, singular: bool, convergence: Convergence) -> EngineFit:

@@ -148,9 +148,11 @@ def _products_with_fixed(products: CrossProducts, i: int) -> FloatArray:
         indptr = layout.indptr[layout.indptr_at[i] : layout.indptr_at[i] + levels + 1]
         # X and y are the last of the columns that each level lists.
         ends = int(layout.values_at[i]) + k * indptr[:-1, None] + (np.arange(k) + 1) * np.diff(indptr)[:, None]
-        return products.values[ends[:, :, None] + np.arange(-p - 1, -1)]
+        chain: FloatArray = products.values[ends[:, :, None] + np.arange(-p - 1, -1)]
+        return chain
     at = plan.dense_offsets()[i - plan.depth] + np.arange(levels * k).reshape(levels, k)
-    return products.dense[q : q + p, at].transpose(1, 2, 0)
+    dense: FloatArray = products.dense[q : q + p, at].transpose(1, 2, 0)
+    return dense
 
 
 def _depends_on_itself(own: FloatArray) -> bool:
@@ -177,7 +179,7 @@ def _inside_fixed(products: CrossProducts, own: FloatArray, cross: FloatArray) -
 # ---- what the curvature shows ------------------------------------------------------------------------------------------
 
 
-def is_flat(curvature: FloatArray) -> bool:
+def is_flat(curvature: npt.NDArray[np.floating]) -> bool:
     """Return whether the smallest eigenvalue of a Hessian, in ascending order, may be that of a valley."""
     return float(curvature[0]) <= max(100.0 * FLAT_CURVATURE, FLAT_SHARE * float(curvature[-1]))
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.engine.control import LmerControl
+from multilevel.engine.fit import Describe
 from multilevel.engine.identification import Direction, own_products
 from multilevel.engine.plan import Plan
 from multilevel.engine.products import CrossProducts
@@ -39,6 +41,18 @@ def identification_notes(fit: LinearMixedModel) -> list[str]:
     if names:
         notes.append(f"No standard errors of {', '.join(names)}: they depend on these covariance parameters.")
     return notes
+
+
+def describer(design: Design, control: LmerControl) -> Describe:
+    """Return what describes directions in a warning; those that a check was told to ignore are not warned of."""
+    ignored = "ignore" in (control.check_effects_against_rows, control.check_levels_against_rows)
+
+    def describe(products: CrossProducts, directions: tuple[Direction, ...]) -> str:
+        # As many effects as rows: what the checks refuse is that they cannot be told from the residual.
+        told = [direction for direction in directions if not ignored or abs(direction.residual) <= NOTHING]
+        return describe_directions(design, products, told) if told else ""
+
+    return describe
 
 
 def describe_directions(design: Design, products: CrossProducts, directions: Sequence[Direction]) -> str:

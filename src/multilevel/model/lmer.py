@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -21,7 +20,7 @@ from multilevel.formula.grammar import Formula
 from multilevel.formula.subset import rows_kept
 from multilevel.formula.syntax import Name
 from multilevel.model.fitted import LinearMixedModel
-from multilevel.model.identification import describe_directions
+from multilevel.model.identification import describe_directions, describer
 from multilevel.model.spellings import check_family, with_groups
 
 
@@ -119,8 +118,8 @@ def lmer(
 
     Warns
     -----
-    MissingValuesWarning, RankDeficiencyWarning, ConvergenceWarning
-        Rows or columns were left out, or the fit did not end at an optimum.
+    MissingValuesWarning, RankDeficiencyWarning, ConvergenceWarning, NotIdentifiedWarning
+        Rows or columns were left out, the fit did not end at an optimum, or it is at one of many that are as good.
 
     Notes
     -----
@@ -214,7 +213,7 @@ def check_design(design: Design, control: LmerControl) -> None:
 
 def fit_design(design: Design, reml: bool, control: LmerControl, source: FitSource) -> LinearMixedModel:
     """Fit a design and wrap the result."""
-    engine = fit_of_design(design, reml, control, partial(describe_directions, design))
+    engine = fit_of_design(design, reml, control, describer(design, control))
     for array in (engine.theta, engine.beta, engine.unscaled_vcov):
         array.flags.writeable = False
     return LinearMixedModel(design, engine, reml, control, source)

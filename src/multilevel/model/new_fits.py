@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import warnings
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataT
 from multilevel.formula.grammar import Formula
 from multilevel.model.estimates import Estimates
 from multilevel.model.fit_facts import whole
-from multilevel.model.identification import describe_directions
+from multilevel.model.identification import describe_directions, describer
 from multilevel.model.parameter_labels import ParameterLabels
 
 if TYPE_CHECKING:
@@ -220,7 +219,7 @@ class NewFits(Estimates):
     def _fit_again(self, reml: bool, control: LmerControl) -> LinearMixedModel:
         """Fit the same cross-products by another criterion or with other options."""
         # What the fit itself was warned of is not said again.
-        describe = None if self.convergence.directions else partial(describe_directions, self._design)
+        describe = None if self.convergence.directions else describer(self._design, control)
         if self._design.residual is not None:
             engine = fit_of_design(self._design, reml, control, describe)
         else:

@@ -328,7 +328,7 @@ def _forest(
     picture = p9.ggplot(data, p9.aes("estimate", "place", color="model", shape="model"))
     if vline is not None:
         picture += p9.geom_vline(xintercept=vline, linetype="dashed", color=GREY)
-    picture += p9.geom_segment(p9.aes(x="conf_low", xend="conf_high", yend="place"), size=0.9)
+    picture += p9.geom_segment(p9.aes(x="conf_low", xend="conf_high", yend="place"), size=0.9, na_rm=True)
     picture += p9.geom_point(size=3)
     if show_values:
         # Right of the interval, with room for the longest.

@@ -187,7 +187,7 @@ def plot_emmeans(means: MarginalMeans, terms: str | Sequence[str] | None = None)
     if numeric:
         picture += p9.geom_line(p9.aes(**aes), size=0.7, show_legend=False, **position, **ink)
     picture += p9.geom_linerange(
-        p9.aes(ymin="conf_low", ymax="conf_high", **aes), size=0.9, show_legend=False, **position, **ink
+        p9.aes(ymin="conf_low", ymax="conf_high", **aes), size=0.9, show_legend=False, na_rm=True, **position, **ink
     )
     shape = {"shape": "group"} if coloured else {}
     picture += p9.geom_point(p9.aes(**aes, **shape), size=2.8, **position, **ink)

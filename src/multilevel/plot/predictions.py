@@ -327,14 +327,14 @@ def _marks(found: Predictions, coloured: bool) -> list[Any]:
         ]
     if not coloured:
         return [
-            p9.geom_linerange(p9.aes(ymin="conf_low", ymax="conf_high"), color=BLUE, size=0.9),
+            p9.geom_linerange(p9.aes(ymin="conf_low", ymax="conf_high"), color=BLUE, size=0.9, na_rm=True),
             p9.geom_point(color=BLUE, size=3),
         ]
     span = 1.0 if found.terms[0].is_factor else float(np.ptp(found.terms[0].values)) or 1.0
     dodge = p9.position_dodge(width=0.4 * span)
     aes = p9.aes(ymin="conf_low", ymax="conf_high", color="group", group="group")
     return [
-        p9.geom_linerange(aes, position=dodge, size=0.9, show_legend=False),
+        p9.geom_linerange(aes, position=dodge, size=0.9, show_legend=False, na_rm=True),
         p9.geom_point(p9.aes(color="group", shape="group", group="group"), position=dodge, size=3),
     ]
 
