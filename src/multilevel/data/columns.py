@@ -176,13 +176,14 @@ def _times(name: str, array: npt.NDArray[np.object_], missing: BoolArray, *, dat
 
 
 def _text_factor(name: str, array: npt.NDArray[np.object_], missing: BoolArray | None) -> Factor:
-    try:
-        return factorize(array, missing)
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"The column {name!r} holds {error.object!r}, which is no valid text: it has half of a character in it;"
-            " correct how the data are read."
-        ) from error
+    found = factorize(array, missing)
+    for text in found.levels.names:
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise DataError(
+                f"The column {name!r} holds {text!r}, which is no valid text: it has half of a character in it; correct how the"
+                " data are read."
+            )
+    return found
 
 
 def _decoded(name: str, array: npt.NDArray[np.object_], missing: BoolArray) -> npt.NDArray[np.object_]:
