@@ -127,6 +127,8 @@ def column_of_objects(name: str, array: npt.NDArray[np.object_], missing: BoolAr
     absent = pd.isna(array)
     missing = absent if missing is None else absent | missing
     gone = missing if missing.any() else None
+    if missing.all():
+        return Column(name, np.full(len(array), np.nan))
     if kind == "string":
         return text_column(name, _text_factor(name, array, gone))
     if kind in ("integer", "floating", "mixed-integer-float", "decimal"):
@@ -141,8 +143,6 @@ def column_of_objects(name: str, array: npt.NDArray[np.object_], missing: BoolAr
         return _times(name, array, missing, dates=kind == "date")
     if kind in ("timedelta64", "timedelta"):
         return Column(name, pd.to_timedelta(pd.Series(np.where(missing, None, array), dtype=object)).to_numpy())
-    if kind == "empty":
-        return Column(name, np.full(len(array), np.nan))
     if kind == "bytes":
         return text_column(name, _text_factor(name, _decoded(name, array, missing), gone))
     if kind in ("period", "interval", "categorical"):

@@ -116,8 +116,18 @@ def as_pandas(data: Any) -> pd.DataFrame:
     found: Any = nw.from_native(data)
     if isinstance(found, nw.LazyFrame):
         found = found.collect()
-    frame: pd.DataFrame = found.to_pandas()
-    return frame
+    columns = {name: _series(found.get_column(name)) for name in found.columns}
+    return pd.DataFrame(columns)
+
+
+def _series(column: Any) -> Any:
+    """Return a column of another library as a pandas series; what pandas has no type for as Python's objects."""
+    import pandas as pd
+
+    try:
+        return column.to_pandas()
+    except Exception:  # each library has exceptions of its own for what pandas lacks
+        return pd.Series(column.to_list()).infer_objects()
 
 
 def _diagnostics(fit: LinearMixedModel) -> dict[str, FloatArray]:
