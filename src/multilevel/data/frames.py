@@ -16,6 +16,8 @@ from multilevel.data.levels import Levels, level_text
 from multilevel.data.times import read_on, zone_name
 from multilevel.errors import DataError, DataTypeError, UnknownColumnError
 
+__all__ = ["Column", "Frame", "column_from_values", "column_name", "unknown_column"]
+
 BoolArray = npt.NDArray[np.bool_]
 
 # Units of time that no number of seconds stands for.
@@ -327,7 +329,9 @@ def _from_categories(name: str, categories: Any, codes: npt.NDArray[Any], *, ord
     table = np.full(len(used) + 1, -1, dtype=np.int32)
     table[used[order]] = np.arange(len(used), dtype=np.int32)
     return factor_from_codes(
-        np.append(table[found.codes], np.int32(-1))[codes], found.levels.take(used[order]), ordered=ordered
+        np.append(table[found.codes], np.int32(-1))[codes],
+        found.levels.take(used[order].astype(np.intp)),
+        ordered=ordered,
     )
 
 

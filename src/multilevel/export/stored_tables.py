@@ -87,7 +87,8 @@ def _plain_series(name: Any, series: pd.Series[Any]) -> pd.Series[Any]:
 
     dtype: Any = series.dtype
     if isinstance(dtype, pd.SparseDtype):
-        return series.sparse.to_dense()
+        dense: pd.Series[Any] = pd.Series(np.asarray(series), index=series.index)
+        return dense
     if isinstance(dtype, pd.CategoricalDtype) and isinstance(dtype.categories.dtype, pd.IntervalDtype):
         return series.cat.rename_categories(list(map(str, dtype.categories)))
     if isinstance(dtype, pd.IntervalDtype):

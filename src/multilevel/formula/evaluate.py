@@ -221,8 +221,9 @@ class Evaluator:
             arguments = self._bind(node, transform.parameters)
             if name in MAKES_FACTORS:
                 # The levels of a column are its own values: dates, not the numbers that they count.
-                (argument, *_) = [own for label, own in node.arguments if label in (None, "x")]
-                arguments["x"] = self.factor(argument) if isinstance(argument, Name) else arguments["x"]
+                given = {label: own for label, own in reversed(node.arguments)}
+                column = given.get("x", given.get(None))
+                arguments["x"] = self.factor(column) if isinstance(column, Name) else arguments["x"]
             key = deparse(node)
             if self.training and key not in self.state:
                 self.state[key] = transform.fit(arguments)
