@@ -174,7 +174,7 @@ def test_left_out_rows_and_row_labels():
         assert "r7" not in found.dfbeta.index
         assert len(ml.hatvalues(fit)) == (180 if action == "exclude" else 179)
     by_column = ml.influence(fit, "Days")
-    assert list(by_column.dfbeta.index) == [str(day) for day in range(10)]
+    assert list(by_column.dfbeta.index) == list(range(10))
 
 
 def test_results_as_frames_and_pages():

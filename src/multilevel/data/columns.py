@@ -127,6 +127,8 @@ def column_of_objects(name: str, array: npt.NDArray[np.object_], missing: BoolAr
     absent = pd.isna(array)
     missing = absent if missing is None else absent | missing
     gone = missing if missing.any() else None
+    if missing.all():
+        return Column(name, np.full(len(array), np.nan))
     if kind == "string":
         return text_column(name, _text_factor(name, array, gone))
     if kind in ("integer", "floating", "mixed-integer-float", "decimal"):
@@ -140,14 +142,19 @@ def column_of_objects(name: str, array: npt.NDArray[np.object_], missing: BoolAr
     if kind in ("datetime64", "datetime", "date"):
         return _times(name, array, missing, dates=kind == "date")
     if kind in ("timedelta64", "timedelta"):
-        return Column(name, pd.to_timedelta(pd.Series(np.where(missing, None, array), dtype=object)).to_numpy())
-    if kind == "empty":
-        return Column(name, np.full(len(array), np.nan))
+        return Column(name, pd.to_timedelta(pd.Series(_emptied(array, missing))).to_numpy())
     if kind == "bytes":
         return text_column(name, _text_factor(name, _decoded(name, array, missing), gone))
     if kind in ("period", "interval", "categorical"):
         return Column(name, factorize(array, gone), is_plain=kind == "period")
     return _of_several_types(name, array, missing)
+
+
+def _emptied(array: npt.NDArray[np.object_], missing: BoolArray) -> npt.NDArray[np.object_]:
+    """Return objects with None for all that is missing."""
+    found = array.copy()
+    found[missing] = None
+    return found
 
 
 def _times(name: str, array: npt.NDArray[np.object_], missing: BoolArray, *, dates: bool) -> Column:
@@ -157,7 +164,7 @@ def _times(name: str, array: npt.NDArray[np.object_], missing: BoolArray, *, dat
 
     present = array[~missing]
     if dates and all(type(value).__name__ == "date" for value in present):
-        return Column(name, np.where(missing, None, array).astype("datetime64[D]"))
+        return Column(name, _emptied(array, missing).astype("datetime64[D]"))
     zones = [getattr(value, "tzinfo", None) for value in present]
     aware = sum(zone is not None for zone in zones)
     if 0 < aware < len(zones):
@@ -167,7 +174,7 @@ def _times(name: str, array: npt.NDArray[np.object_], missing: BoolArray, *, dat
     # Times of several zones are read on one clock.
     several = len({str(zone) for zone in zones}) > 1
     try:
-        found = pd.to_datetime(pd.Series(np.where(missing, None, array), dtype=object), utc=several)
+        found = pd.to_datetime(pd.Series(_emptied(array, missing)), utc=several)
     except (ValueError, TypeError, OverflowError) as error:
         raise DataTypeError(f"The column {name!r} holds times that cannot be read: {error}.") from error
     zone = getattr(found.dtype, "tz", None)
@@ -176,13 +183,14 @@ def _times(name: str, array: npt.NDArray[np.object_], missing: BoolArray, *, dat
 
 
 def _text_factor(name: str, array: npt.NDArray[np.object_], missing: BoolArray | None) -> Factor:
-    try:
-        return factorize(array, missing)
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"The column {name!r} holds {error.object!r}, which is no valid text: it has half of a character in it;"
-            " correct how the data are read."
-        ) from error
+    found = factorize(array, missing)
+    for text in found.levels.names:
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise DataError(
+                f"The column {name!r} holds {text!r}, which is no valid text: it has half of a character in it; correct how the"
+                " data are read."
+            )
+    return found
 
 
 def _decoded(name: str, array: npt.NDArray[np.object_], missing: BoolArray) -> npt.NDArray[np.object_]:
@@ -217,7 +225,7 @@ def _of_several_types(name: str, array: npt.NDArray[np.object_], missing: BoolAr
     texts = np.full(len(array), None, dtype=object)
     if len(types) == 1 and not types <= {tuple}:
         try:
-            return Column(name, factorize(np.where(missing, None, array), missing if missing.any() else None))
+            return Column(name, factorize(_emptied(array, missing)))
         except TypeError as error:
             raise DataTypeError(
                 f"The column {name!r} holds values of type {next(iter(types)).__name__}, which cannot be used in a model."

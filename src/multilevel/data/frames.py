@@ -16,6 +16,8 @@ from multilevel.data.levels import Levels, level_text
 from multilevel.data.times import read_on, zone_name
 from multilevel.errors import DataError, DataTypeError, UnknownColumnError
 
+__all__ = ["Column", "Frame", "column_from_values", "column_name", "unknown_column"]
+
 BoolArray = npt.NDArray[np.bool_]
 
 # Units of time that no number of seconds stands for.
@@ -85,7 +87,11 @@ class Frame:
             import pandas as pd
 
             return pd.DataFrame(self._native)
-        return self._native if self._kind == "pandas" else self._native.to_pandas()
+        if self._kind == "pandas":
+            return self._native
+        import pandas as pd
+
+        return pd.DataFrame({name: _series(self._native.get_column(name)) for name in self._columns})
 
     def rows(self, kept: BoolArray) -> Any:
         """Return some of the rows, as a frame of the library that the data came from."""
@@ -135,6 +141,16 @@ class Frame:
             if column.get("name") == name and column.get("pandas_type") == "categorical":
                 return "levels or ordering"
         return "ordering"
+
+
+def _series(column: Any) -> Any:
+    """Return a column of another library as a pandas series; what pandas has no type for as Python's objects."""
+    import pandas as pd
+
+    try:
+        return column.to_pandas()
+    except Exception:  # each library has exceptions of its own for what pandas lacks
+        return pd.Series(column.to_list()).infer_objects()
 
 
 def _is_pandas(data: Any) -> bool:
@@ -343,7 +359,9 @@ def _from_categories(name: str, categories: Any, codes: npt.NDArray[Any], *, ord
     table = np.full(len(used) + 1, -1, dtype=np.int32)
     table[used[order]] = np.arange(len(used), dtype=np.int32)
     return factor_from_codes(
-        np.append(table[found.codes], np.int32(-1))[codes], found.levels.take(used[order]), ordered=ordered
+        np.append(table[found.codes], np.int32(-1))[codes],
+        found.levels.take(used[order].astype(np.intp)),
+        ordered=ordered,
     )
 
 

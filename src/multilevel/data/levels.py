@@ -97,16 +97,18 @@ class Levels:
         """Return the levels as an index of the type of their column, so that they can be mapped and merged with it."""
         import pandas as pd
 
-        values = self.values
+        values, found = self.values, None
         if not isinstance(values, np.ndarray) or values.dtype.kind == "U":
-            return pd.Index(self.names, name=name)
-        if values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] == "D":
+            found = pd.Index(self.names)
+        elif values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] == "D":
             # A date without a time is Python's: pandas would make it a time.
-            return pd.Index(values.astype(object), dtype=object, name=name)
-        if values.dtype.kind == "M" and self._kind is not None:
-            found: pd.Index[Any] = with_zone(values, self._kind).rename(name)
-            return found
-        return pd.Index(values if self._kind is None else values.astype(self._kind), name=name)
+            found = pd.Index(values.astype(object), dtype=object)
+        elif values.dtype.kind == "M" and self._kind is not None:
+            found = with_zone(values, self._kind)
+        else:
+            found = pd.Index(values if self._kind is None else values.astype(self._kind))
+        labels: pd.Index[Any] = found.rename(name)
+        return labels
 
     def known_texts(self) -> dict[str, int]:
         """Return the place of each level by its name, and by its text as it would be written alone."""

@@ -85,7 +85,7 @@ def read_on(values: npt.NDArray[np.datetime64], zone: str | None, clock: str | N
     """Return times of a zone as another zone's clock shows them; where either has no zone they stay as they are."""
     if zone is None or clock is None or zone == clock or np.datetime_data(values.dtype)[0] == "D":
         return values
-    return _zoned(values, zone).tz_convert(clock).tz_localize(None).to_numpy()
+    return np.asarray(_zoned(values, zone).tz_convert(clock).tz_localize(None))
 
 
 def with_zone(values: npt.NDArray[np.datetime64], zone: str) -> Any:

@@ -102,7 +102,8 @@ def _restore_spans(stored: Any, reader: ArchiveReader) -> Levels:
     import pandas as pd
 
     if stored["kind"] == "periods":
-        found: Any = pd.PeriodIndex.from_ordinals(reader.array(stored["values"], "i", 1), freq=str(stored["frequency"]))
+        periods: Any = pd.PeriodIndex  # its stubs lack what makes it of ordinals
+        found: Any = periods.from_ordinals(reader.array(stored["values"], "i", 1), freq=str(stored["frequency"]))
     else:
         left, right = (restore_levels(stored[side], reader).labels() for side in ("left", "right"))
         found = pd.IntervalIndex.from_arrays(left, right, closed=stored["closed"])

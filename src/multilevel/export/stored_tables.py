@@ -62,7 +62,7 @@ def table_content(frame: pd.DataFrame) -> bytes:
         again[name] = series
     try:
         table = pa.Table.from_pandas(again, preserve_index=False)
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except (ValueError, TypeError, OverflowError, NotImplementedError) as error:
         raise _refusal(f"it cannot be written as Parquet ({_first_line(error)})") from error
     columns = dict(zip(table.column_names, table.columns, strict=True))
     return _written({name: _plain(name, column) for name, column in columns.items()}, table.schema.metadata)
@@ -87,7 +87,8 @@ def _plain_series(name: Any, series: pd.Series[Any]) -> pd.Series[Any]:
 
     dtype: Any = series.dtype
     if isinstance(dtype, pd.SparseDtype):
-        return series.sparse.to_dense()
+        dense: pd.Series[Any] = pd.Series(np.asarray(series), index=series.index)
+        return dense
     if isinstance(dtype, pd.CategoricalDtype) and isinstance(dtype.categories.dtype, pd.IntervalDtype):
         return series.cat.rename_categories(list(map(str, dtype.categories)))
     if isinstance(dtype, pd.IntervalDtype):
@@ -102,7 +103,7 @@ def _plain_series(name: Any, series: pd.Series[Any]) -> pd.Series[Any]:
         return series
     try:
         pa.array(series, from_pandas=True)
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except (ValueError, TypeError, OverflowError, NotImplementedError) as error:
         # Arrow's own errors are among these. What has several types is text in a fit, too.
         try:
             column = column_from_values(str(name), series)

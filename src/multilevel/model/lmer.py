@@ -20,7 +20,7 @@ from multilevel.formula.grammar import Formula
 from multilevel.formula.subset import rows_kept
 from multilevel.formula.syntax import Name
 from multilevel.model.fitted import LinearMixedModel
-from multilevel.model.identification import describe_directions, describer
+from multilevel.model.identification import describer
 from multilevel.model.spellings import check_family, with_groups
 
 

@@ -19,7 +19,7 @@ from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataT
 from multilevel.formula.grammar import Formula
 from multilevel.model.estimates import Estimates
 from multilevel.model.fit_facts import whole
-from multilevel.model.identification import describe_directions, describer
+from multilevel.model.identification import describer
 from multilevel.model.parameter_labels import ParameterLabels
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ from multilevel.arguments import Count, Seed, checked, checked_methods
 from multilevel.data.labels import distinct
 from multilevel.engine.prediction import draw_deviations
 from multilevel.errors import ControlError
-from multilevel.formula.labels import distinct
 from multilevel.model.random_effects import label_column
 
 if TYPE_CHECKING:

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from multilevel.data.caller import warn_caller
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Column, Frame
+from multilevel.data.times import from_count
 from multilevel.descriptives.groups import first_rows
 from multilevel.errors import ControlError, DataError, MissingValuesWarning
+from multilevel.formula.deparse import quote_name
 from multilevel.formula.syntax import names_in
 from multilevel.inference.reference_grid import data_used, fixed_variables, plain_values
 from multilevel.model.fitted import LinearMixedModel
@@ -315,6 +317,8 @@ def _typical(values: npt.NDArray[Any], *, numeric: bool = True) -> Any:
     """Return the mean of numbers, the most frequent of other values."""
     if numeric and values.dtype.kind in "iuf":
         return float(np.mean(values))
+    if numeric and values.dtype.kind in "Mm":
+        return np.array([round(float(np.mean(values.astype(np.int64))))]).astype(values.dtype)[0]
     levels, counts = np.unique(values.astype(str) if values.dtype == object else values, return_counts=True)
     return levels[np.argmax(counts)]
 
@@ -325,7 +329,9 @@ def _array(values: Sequence[Any]) -> npt.NDArray[Any]:
 
 def _as_column(rows: ClusteredRows, at: FloatArray) -> npt.NDArray[Any]:
     if rows.categories is None:
-        return at
+        encoder = None if rows.fit is None else rows.fit._design.encoder
+        scale = None if encoder is None else encoder.state.get(quote_name(rows.names[0]))
+        return at if scale is None else from_count(at, scale)
     levels: npt.NDArray[Any] = np.array(rows.categories, dtype=object)[at.astype(int)]
     if set(rows.categories) <= {"FALSE", "TRUE"}:
         levels = np.asarray(levels == "TRUE")

@@ -80,4 +80,4 @@ def row_groups(fit: LinearMixedModel, group: Any) -> RowGroups:
     used, places = np.unique(codes, return_inverse=True)
     if used.size < 2:
         raise DataError(f"The groups {name!r} have {used.size} value in the rows used; at least two are needed.")
-    return RowGroups(name, places.astype(np.int32), factor.levels.take(used))
+    return RowGroups(name, places.astype(np.int32), factor.levels.take(used.astype(np.intp)))
