@@ -12,13 +12,14 @@ from multilevel.data.caller import warn_caller
 from multilevel.engine.control import LmerControl
 from multilevel.engine.factor import BlockedFactor
 from multilevel.engine.library_optimisers import minimise_by_library
-from multilevel.engine.newton import EXACT_HESSIAN_LIMIT, Search, expected_decrease, minimise
+from multilevel.engine.newton import EXACT_HESSIAN_LIMIT, OPTIMUM, Search, expected_decrease, minimise
 from multilevel.engine.objective import Criterion, LocalModel, Objective
 from multilevel.engine.products import CrossProducts, cross_products_of
 from multilevel.engine.related_levels import relate_rows
 from multilevel.engine.residual_objective import ResidualObjective
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
 from multilevel.engine.solutions import chain_scores
+from multilevel.engine.second_search import lower_end, nearly_zero, second_start
 from multilevel.engine.start import starting_values
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.engine.whitening import ResidualModel, WhitenedProducts
@@ -113,10 +114,18 @@ def certify(objective: Criterion, search: Search, optimizer: str, singular: bool
         allowed = max(CURVATURE_TOLERANCE * max(1.0, float(curvature[-1])), 10.0 * float(np.abs(model.gradient).max()))
         optimal = bool(curvature[0] >= -allowed)
     status = ("singular" if singular else "converged") if optimal else "not converged"
+    message = search.message if optimal else unconfirmed(search.message, optimizer)
     model.gradient.flags.writeable = False
     return Convergence(
-        status, search.message, optimizer, search.evaluations, model.gradient, decrease, search.trace, model, objective
+        status, message, optimizer, search.evaluations, model.gradient, decrease, search.trace, model, objective
     )
+
+
+def unconfirmed(message: str, optimizer: str) -> str:
+    """Return why a search ended whose end is no optimum: that an optimiser believes in it is its own opinion."""
+    if optimizer != "newton":
+        return f"{optimizer} stopped with: {message.rstrip('.')}"
+    return "the search found no lower point near by" if message == OPTIMUM else message
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +227,7 @@ class EngineFit:
         return found
 
 
-def is_singular(objective: Objective, phi: FloatArray, tolerance: float = SINGULAR_TOLERANCE) -> bool:
+def is_singular(objective: Criterion, phi: FloatArray, tolerance: float = SINGULAR_TOLERANCE) -> bool:
     """Return whether a pivot of some λ is below the tolerance."""
     parameters = objective.products.plan.parameters
     for term, place in zip(parameters.terms, parameters.slices(), strict=True):
@@ -242,7 +251,7 @@ def fit_of_design(design: Design, reml: bool, control: LmerControl) -> EngineFit
         inner = objective.held(delta)
         singular = is_singular(inner, phi)
         convergence = certify(objective, search, control.optimizer, singular)
-    _warn(search, convergence)
+    _warn(convergence)
     m = phi.size
     joint = search.model
     model = LocalModel(phi, joint.value, joint.gradient[:m], joint.hessian[:m, :m], joint.exact, joint.factor)
@@ -266,7 +275,7 @@ def _fit_from(products: CrossProducts, reml: bool, control: LmerControl, starts:
         search = _search(objective, starts, control)
         singular = is_singular(objective, search.model.phi)
         convergence = certify(objective, search, control.optimizer, singular)
-    _warn(search, convergence)
+    _warn(convergence)
     return finish(objective, search.model, singular, convergence)
 
 
@@ -284,7 +293,10 @@ def _starts(products: CrossProducts, control: LmerControl) -> list[FloatArray]:
 
 
 def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl) -> Search:
-    """Search from every start (there are several where there can be several minima) and return the lowest end."""
+    """Search from every start (there are several where there can be several minima) and return the lowest end.
+
+    Where the end may be no more than a local minimum, a search by Newton's method from elsewhere gives a second opinion.
+    """
     best: Search | None = None
     evaluations = 0
     for start in starts:
@@ -293,19 +305,30 @@ def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl
         else:
             search = minimise_by_library(objective, start, control)
         evaluations += search.evaluations
-        if best is None or search.model.value < best.model.value - 1e-9 * abs(best.model.value):
-            best = search
+        best = search if best is None else lower_end(best, search)
     assert best is not None  # there is one start at least
+    doubtful = is_singular(objective, best.model.phi) or (
+        nearly_zero(objective, starts[0], best.model.phi) and expected_decrease(best.model) <= CERTIFIED_DECREASE
+    )
+    if doubtful and evaluations < control.max_evaluations:
+        start = second_start(objective, best.model.phi)
+        search = minimise(objective, start, control.tolerance, control.max_evaluations - evaluations)
+        evaluations += search.evaluations
+        best = lower_end(best, search)
     return replace(best, evaluations=evaluations)
 
 
-def _warn(search: Search, convergence: Convergence) -> None:
-    if not convergence.converged:
-        warn_caller(
-            f"The fit is not at an optimum: a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"
-            f" after {search.evaluations} evaluations ({search.message}).",
-            ConvergenceWarning,
-        )
+def _warn(convergence: Convergence) -> None:
+    if convergence.converged:
+        return
+    if convergence.expected_decrease > CERTIFIED_DECREASE:
+        why = f"a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"
+    else:
+        why = "the exact Hessian has a direction of negative curvature"
+    warn_caller(
+        f"The fit is not at an optimum: {why} after {convergence.evaluations} evaluations ({convergence.message}).",
+        ConvergenceWarning,
+    )
 
 
 def finish(objective: Objective, model: LocalModel, singular: bool, convergence: Convergence) -> EngineFit:
