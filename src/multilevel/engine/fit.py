@@ -17,9 +17,9 @@ from multilevel.engine.objective import Criterion, LocalModel, Objective
 from multilevel.engine.products import CrossProducts, cross_products_of
 from multilevel.engine.related_levels import relate_rows
 from multilevel.engine.residual_objective import ResidualObjective
+from multilevel.engine.second_search import lower_end, nearly_zero, second_start
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
 from multilevel.engine.solutions import chain_scores
-from multilevel.engine.second_search import lower_end, nearly_zero, second_start
 from multilevel.engine.start import starting_values
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.engine.whitening import ResidualModel, WhitenedProducts

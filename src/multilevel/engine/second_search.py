@@ -1,8 +1,8 @@
 """When a search is made again from elsewhere, and from where.
 
 A criterion can have several minima, most of them with different variances at zero. A minimum with all variances well above zero is
-left alone; one on the boundary need not be the lowest, nor one close to it where the search began close to it. There a second search
-starts from where the first one did not go: variances that it left at zero are large, and the others as large as the residual's.
+left alone; one on the boundary need not be the lowest, nor one close to it where the search began close to it. There a second one
+starts from where the first did not go: variances that it left at zero are large, and the others as large as the residual's.
 """
 
 from __future__ import annotations
