@@ -29,10 +29,11 @@ from multilevel.engine.identification import (
     valley,
 )
 from multilevel.engine.library_optimisers import minimise_by_library
-from multilevel.engine.newton import EXACT_HESSIAN_LIMIT, Search, expected_decrease, minimise
+from multilevel.engine.newton import EXACT_HESSIAN_LIMIT, OPTIMUM, Search, expected_decrease, minimise
 from multilevel.engine.objective import Criterion, LocalModel, Objective
 from multilevel.engine.products import CrossProducts, cross_products_of
 from multilevel.engine.residual_objective import ResidualObjective
+from multilevel.engine.second_search import lower_end, nearly_zero, second_start
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
 from multilevel.engine.solutions import conditional_modes
 from multilevel.engine.start import starting_values
@@ -166,10 +167,11 @@ def certify(
     else:
         directions = ()
     status = ("singular" if singular else "converged") if optimal else "not converged"
+    message = search.message if optimal else unconfirmed(search.message, optimizer)
     model.gradient.flags.writeable = False
     return Convergence(
         "not identified" if directions else status,
-        search.message,
+        message,
         optimizer,
         search.evaluations,
         model.gradient,
@@ -227,6 +229,13 @@ def _estimates(products: CrossProducts, factor: BlockedFactor, reml: bool) -> tu
     q, p = products.n_dense, products.n_fixed
     sigma = float(np.sqrt(factor.rss / factor.residual_df(reml))) / products.response_scale
     return products.user_fixed_effects(-factor.coefficients[q : q + p]), sigma
+
+
+def unconfirmed(message: str, optimizer: str) -> str:
+    """Return why a search ended whose end is no optimum: that an optimiser believes in it is its own opinion."""
+    if optimizer != "newton":
+        return f"{optimizer} stopped with: {message.rstrip('.')}"
+    return "the search found no lower point near by" if message == OPTIMUM else message
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +325,7 @@ class EngineFit:
         return conditional_modes(self.model.factor)
 
 
-def is_singular(objective: Objective, phi: FloatArray, tolerance: float = SINGULAR_TOLERANCE) -> bool:
+def is_singular(objective: Criterion, phi: FloatArray, tolerance: float = SINGULAR_TOLERANCE) -> bool:
     """Return whether a pivot of some λ is below the tolerance."""
     parameters = objective.products.plan.parameters
     for term, place in zip(parameters.terms, parameters.slices(), strict=True):
@@ -377,7 +386,7 @@ def _fit_whitened(
     residual = ResidualFit(whitened, delta, whitened.model.natural(delta))
     result = replace(finish(inner, model, singular, convergence), residual=residual)
     check(result)
-    _warn(search, result, describe)
+    _warn(result, describe)
     return result
 
 
@@ -411,7 +420,7 @@ def _fit_from(
     result = finish(objective, search.model, singular, convergence)
     if check is not None:
         check(result)
-    _warn(search, result, None if directions else describe)
+    _warn(result, None if directions else describe)
     return result
 
 
@@ -426,7 +435,10 @@ def _starts(products: CrossProducts, control: LmerControl) -> list[FloatArray]:
 
 
 def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl) -> Search:
-    """Search from every start (there are several where there can be several minima) and return the lowest end."""
+    """Search from every start (there are several where there can be several minima) and return the lowest end.
+
+    Where the end may be no more than a local minimum, a search by Newton's method from elsewhere gives a second opinion.
+    """
     best: Search | None = None
     evaluations = 0
     for start in starts:
@@ -435,18 +447,28 @@ def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl
         else:
             search = minimise_by_library(objective, start, control)
         evaluations += search.evaluations
-        if best is None or search.model.value < best.model.value - 1e-9 * abs(best.model.value):
-            best = search
+        best = search if best is None else lower_end(best, search)
     assert best is not None  # there is one start at least
+    doubtful = is_singular(objective, best.model.phi) or (
+        nearly_zero(objective, starts[0], best.model.phi) and expected_decrease(best.model) <= CERTIFIED_DECREASE
+    )
+    if doubtful and evaluations < control.max_evaluations:
+        start = second_start(objective, best.model.phi)
+        search = minimise(objective, start, control.tolerance, control.max_evaluations - evaluations)
+        evaluations += search.evaluations
+        best = lower_end(best, search)
     return replace(best, evaluations=evaluations)
 
 
-def _warn(search: Search, result: EngineFit, describe: Describe | None) -> None:
+def _warn(result: EngineFit, describe: Describe | None) -> None:
     convergence = result.convergence
     if not convergence.converged:
+        if convergence.expected_decrease > CERTIFIED_DECREASE:
+            why = f"a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"
+        else:
+            why = "the exact Hessian has a direction of negative curvature"
         warn_caller(
-            f"The fit is not at an optimum: a Newton step would lower the criterion by {convergence.expected_decrease:.2g}"
-            f" after {search.evaluations} evaluations ({search.message}).",
+            f"The fit is not at an optimum: {why} after {convergence.evaluations} evaluations ({convergence.message}).",
             ConvergenceWarning,
         )
     _warn_of(result.products, convergence.directions, describe)

@@ -15,11 +15,26 @@ import numpy.typing as npt
 from multilevel.engine.objective import Criterion, LocalModel, Objective
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE, SMALL_PIVOT, search_single_factor
 from multilevel.engine.turned import TurnedObjective, can_turn
+from multilevel.engine.valley import along_valley
 
 FloatArray = npt.NDArray[np.float64]
 
 EXACT_HESSIAN_LIMIT = 400
 """With more dense random effects than this the exact Hessian is worked out only when it is asked for."""
+
+SLOW_SHARE, SLOW_STEPS = 0.25, 4
+"""The exact Hessian is worth its cost where this many steps in turn expect at least this share of the decrease before."""
+
+MOST_EVALUATIONS = 400
+"""A search that has not ended by then does not end."""
+
+OPTIMUM = "the optimum was reached"
+
+NO_RESIDUAL = 1e-6
+"""A residual sum of squares below this share of the response's says why a search found no end."""
+
+MOST_BEYOND = 12
+"""The most trials on one line along a valley."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +123,22 @@ def minimise(
     evaluations = 0
     trace: list[float] = []
     if isinstance(objective, Objective) and objective.walks_in_kernel and max_evaluations > 1:
-        start, evaluations, trace = _walk(objective, start, tolerance, max_evaluations - 1)
+        start, evaluations, trace = _walk(objective, start, tolerance, min(max_evaluations - 1, MOST_EVALUATIONS // 2))
     model = objective.local_model(start)
     evaluations += 1
     trace.append(model.value)
     radius = 1.0 * np.sqrt(start.size)
-    message = "the largest number of evaluations was reached"
+    most = min(max_evaluations, MOST_EVALUATIONS)
+    message = (
+        "the largest number of evaluations was reached"
+        if most == max_evaluations
+        else "so many steps did not bring an end in sight: the criterion is nearly flat, or falls without a limit"
+    )
+    can_be_exact = objective.products.n_dense <= EXACT_HESSIAN_LIMIT
     exact: bool | None = None
-    while evaluations < max_evaluations:
+    slow, last, path = 0, np.inf, [model.phi]
+    turns = can_be_exact and isinstance(objective, Objective) and can_turn(objective.parameters)
+    while evaluations < most:
         step, decrease = trust_region_step(model.gradient, model.hessian, radius)
         # No change smaller than the rounding error of the criterion can be told from noise.
         noise = 1e-14 * abs(model.value)
@@ -127,17 +150,33 @@ def minimise(
                 trace.append(model.value)
                 radius = max(radius, 0.1)
                 continue
-            if certify and not model.exact and objective.products.n_dense <= EXACT_HESSIAN_LIMIT:
+            if certify and not model.exact and can_be_exact:
                 # The certificate needs the exact Hessian anyway: let it have a say in where the optimum is.
                 model = objective.local_model(model.phi, factor=model.factor, exact=True)
                 exact = True
                 continue
-            message = "the optimum was reached"
+            message = OPTIMUM
             if certify and model.exact and isinstance(objective, Objective) and smallest_curvature(model) < 0.0:
-                model, more = _leave_saddle(objective, model, tolerance, max_evaluations - evaluations)
+                model, more = _leave_saddle(objective, model, tolerance, most - evaluations)
                 evaluations += more
                 trace.append(model.value)
             break
+        # Steps that hardly shrink: the average information is far from the curvature, or the search follows a curved valley.
+        slow, last = (slow + 1 if decrease > SLOW_SHARE * last else 0), decrease
+        if slow >= SLOW_STEPS:
+            slow = 0
+            if exact is None and not model.exact and can_be_exact:
+                exact = True
+                model = objective.local_model(model.phi, factor=model.factor, exact=True)
+                continue
+            lower, more = _go_farther(objective, model, path, exact, tolerance, most - evaluations, turn=turns)
+            evaluations += more
+            turns = False
+            if lower is not None:
+                model = lower
+                trace.append(model.value)
+                path.append(model.phi)
+                continue
         trial = model.phi + step
         factor = objective.factorise(trial)
         value = objective.value_of(factor)
@@ -153,10 +192,37 @@ def minimise(
             reuse = factor if np.array_equal(canonical, trial) else None
             model = objective.local_model(canonical, factor=reuse, exact=exact)
             trace.append(model.value)
+            path.append(canonical)
         elif radius < 1e-10:
             message = "steps became too short to lower the criterion"
             break
+    if message != OPTIMUM and model.factor.rss <= NO_RESIDUAL * float(objective.products.dense[-1, -1]):
+        message = "the residual variance runs to zero: the random effects can take up the whole response"
     return Search(model, evaluations, tuple(trace), message)
+
+
+def _go_farther(
+    objective: Criterion,
+    model: LocalModel,
+    path: list[FloatArray],
+    exact: bool | None,
+    tolerance: float,
+    most: int,
+    *,
+    turn: bool,
+) -> tuple[LocalModel | None, int]:
+    """Leave a slow search behind: with the columns of λ in the opposite order, or along the line in Ψ on which it came.
+
+    Returns a lower point, if one was found, and the evaluations.
+    """
+    if turn and isinstance(objective, Objective):
+        found, evaluations = _leave_saddle(objective, model, tolerance, most)
+        return (found if found.value < model.value else None), evaluations
+    before = path[max(0, len(path) - 1 - SLOW_STEPS)]
+    phi, factor, evaluations = along_valley(objective, before, model.phi, model.value, min(most, MOST_BEYOND))
+    if factor is None:
+        return None, evaluations
+    return objective.local_model(phi, factor=factor, exact=exact), evaluations
 
 
 def _walk(
