@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from multilevel.data.memory import memory_errors_explained
 from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import fit_of_design
 from multilevel.errors import DataError
@@ -170,7 +171,8 @@ def check_design(design: Design, control: LmerControl) -> None:
 
 def fit_design(design: Design, reml: bool, control: LmerControl, source: FitSource) -> LinearMixedModel:
     """Fit a design and wrap the result."""
-    engine = fit_of_design(design, reml, control)
+    with memory_errors_explained("Fitting the model"):
+        engine = fit_of_design(design, reml, control)
     for array in (engine.theta, engine.beta, engine.unscaled_vcov):
         array.flags.writeable = False
     return LinearMixedModel(design, engine, reml, control, source)
