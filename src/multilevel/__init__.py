@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         MissingValuesWarning,
         MultilevelError,
         MultilevelWarning,
+        PrecisionWarning,
         RankDeficiencyWarning,
         UnknownColumnError,
     )
@@ -147,6 +148,7 @@ _HOME = {
     "PosteriorDraws": "model.posterior",
     "PowerCurve": "simulation.power_curve",
     "PowerResult": "simulation.power_result",
+    "PrecisionWarning": "errors",
     "Profile": "inference.profile",
     "RRandom": "simulation.r_random",
     "RSquared": "quality.r_squared",
@@ -284,6 +286,7 @@ __all__ = [
     "PosteriorDraws",
     "PowerCurve",
     "PowerResult",
+    "PrecisionWarning",
     "Profile",
     "RRandom",
     "RSquared",

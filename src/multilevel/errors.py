@@ -53,3 +53,7 @@ class RankDeficiencyWarning(MultilevelWarning):
 
 class ConvergenceWarning(MultilevelWarning):
     """The exact gradient or Hessian says that a fit did not end at an optimum."""
+
+
+class PrecisionWarning(MultilevelWarning):
+    """The numbers of the data leave too few digits for an estimate."""

@@ -17,12 +17,13 @@ from multilevel.engine.objective import Criterion, LocalModel, Objective
 from multilevel.engine.products import CrossProducts, cross_products_of
 from multilevel.engine.related_levels import relate_rows
 from multilevel.engine.residual_objective import ResidualObjective
+from multilevel.engine.signal import warn_of_lost_digits
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
 from multilevel.engine.solutions import chain_scores
 from multilevel.engine.start import starting_values
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.engine.whitening import ResidualModel, WhitenedProducts
-from multilevel.errors import ControlError, ConvergenceWarning
+from multilevel.errors import ControlError, ConvergenceWarning, DataError
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
@@ -32,6 +33,9 @@ CERTIFIED_DECREASE = 1e-6
 
 SINGULAR_TOLERANCE = 1e-4
 """A pivot of λ below this (in the engine's columns) makes a fit singular, as in lme4."""
+
+LARGE_START = 1e4
+"""Starting values of φ above this must be better than a rough guess."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -280,7 +284,25 @@ def _starts(products: CrossProducts, control: LmerControl) -> list[FloatArray]:
         raise ControlError(
             f"start has {len(control.start)} values and theta has {parameters.n_theta}: give one for each."
         )
-    return [parameters.from_user(np.asarray(control.start))]
+    if not np.isfinite(control.start).all():
+        raise ControlError(f"start must hold finite numbers, not {', '.join(map(str, control.start))}.")
+    start = parameters.from_user(np.asarray(control.start))
+    if not np.abs(start).max(initial=0.0) < LARGE_START and not _is_lower(products, start, starting_values(products)):
+        raise ControlError(
+            f"start has values as large as {np.abs(control.start).max():.2g}, and these data have no random effects so much"
+            " larger than the residuals: out there the criterion is flat and has few digits; start from smaller values."
+        )
+    return [start]
+
+
+def _is_lower(products: CrossProducts, start: FloatArray, guess: FloatArray) -> bool:
+    """Return whether the deviance at a far start is below that at a rough guess; where it cannot be had it is not."""
+    objective = Objective(products, False)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return objective.value(start) < objective.value(guess)
+    except DataError:
+        return False
 
 
 def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl) -> Search:
@@ -306,6 +328,8 @@ def _warn(search: Search, convergence: Convergence) -> None:
             f" after {search.evaluations} evaluations ({search.message}).",
             ConvergenceWarning,
         )
+    factor = search.model.factor
+    warn_of_lost_digits(factor.rss, float(factor.products.dense[-1, -1]))
 
 
 def finish(objective: Objective, model: LocalModel, singular: bool, convergence: Convergence) -> EngineFit:
