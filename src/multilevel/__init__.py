@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         MultilevelError,
         MultilevelWarning,
         NotIdentifiedWarning,
+        PrecisionWarning,
         RankDeficiencyWarning,
         UnknownColumnError,
     )
@@ -156,6 +157,7 @@ _HOME = {
     "PosteriorDraws": "model.posterior",
     "PowerCurve": "simulation.power_curve",
     "PowerResult": "simulation.power_result",
+    "PrecisionWarning": "errors",
     "Profile": "inference.profile",
     "RRandom": "simulation.r_random",
     "RSquared": "quality.r_squared",
@@ -298,6 +300,7 @@ __all__ = [
     "PosteriorDraws",
     "PowerCurve",
     "PowerResult",
+    "PrecisionWarning",
     "Profile",
     "RRandom",
     "RSquared",

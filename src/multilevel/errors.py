@@ -69,3 +69,7 @@ class ConvergenceWarning(MultilevelWarning):
 
 class NotIdentifiedWarning(ConvergenceWarning):
     """The data do not determine the covariance parameters of a model: other values of them fit as well."""
+
+
+class PrecisionWarning(MultilevelWarning):
+    """The numbers of the data leave too few digits for an estimate."""

@@ -118,7 +118,6 @@ def test_a_factor_that_is_another_one_renamed():
 
 
 def test_a_model_too_large_for_the_machine_is_refused(monkeypatch):
-    monkeypatch.setattr(products, "SMALL_ENOUGH", 0)
     monkeypatch.setattr(products, "DENSE_COPIES", 10**12)
     with pytest.raises(DataError, match=r"h \(6 levels\)"):
         sm.objective_of(sm.STRUCTURES["crossed"](sm.parts()), True)

@@ -34,12 +34,13 @@ from multilevel.engine.objective import Criterion, LocalModel, Objective
 from multilevel.engine.products import CrossProducts, cross_products_of
 from multilevel.engine.residual_objective import ResidualObjective
 from multilevel.engine.second_search import lower_end, nearly_zero, second_start
+from multilevel.engine.signal import warn_of_lost_digits
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
 from multilevel.engine.solutions import conditional_modes
 from multilevel.engine.start import starting_values
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.engine.whitening import ResidualModel, WhitenedProducts
-from multilevel.errors import ConvergenceWarning, DataError, NotIdentifiedWarning
+from multilevel.errors import ControlError, ConvergenceWarning, DataError, NotIdentifiedWarning
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
@@ -51,6 +52,9 @@ CERTIFIED_DECREASE = 1e-6
 
 SINGULAR_TOLERANCE = 1e-4
 """A pivot of λ below this (in the engine's columns) makes a fit singular, as in lme4."""
+
+LARGE_START = 1e4
+"""Starting values of φ above this must be better than a rough guess."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -431,7 +435,23 @@ def _starts(products: CrossProducts, control: LmerControl) -> list[FloatArray]:
         guess = starting_values(products)
         return [guess, *parameters.other_starts(guess)]
     check_start(control.start, parameters.n_theta)
-    return [parameters.from_user(np.asarray(control.start))]
+    start = parameters.from_user(np.asarray(control.start))
+    if not np.abs(start).max(initial=0.0) < LARGE_START and not _is_lower(products, start, starting_values(products)):
+        raise ControlError(
+            f"start has values as large as {np.abs(control.start).max():.2g}, and these data have no random effects so much"
+            " larger than the residuals: out there the criterion is flat and has few digits; start from smaller values."
+        )
+    return [start]
+
+
+def _is_lower(products: CrossProducts, start: FloatArray, guess: FloatArray) -> bool:
+    """Return whether the deviance at a far start is below that at a rough guess; where it cannot be had it is not."""
+    objective = Objective(products, False)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return objective.value(start) < objective.value(guess)
+    except DataError:
+        return False
 
 
 def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl) -> Search:
@@ -472,6 +492,8 @@ def _warn(result: EngineFit, describe: Describe | None) -> None:
             ConvergenceWarning,
         )
     _warn_of(result.products, convergence.directions, describe)
+    factor = result.model.factor
+    warn_of_lost_digits(factor.rss, float(factor.products.dense[-1, -1]))
 
 
 def _warn_of(products: CrossProducts, directions: tuple[Direction, ...] | None, describe: Describe | None) -> None:

@@ -6,13 +6,13 @@ by level; what stays dense is held as one symmetric matrix (dense random effects
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.memory import require_memory
 from multilevel.engine.accumulate import (
     cross_products,
     dense_cross_products,
@@ -22,9 +22,11 @@ from multilevel.engine.accumulate import (
 )
 from multilevel.engine.columns import ColumnMoments, ColumnScaling, column_moments
 from multilevel.engine.layout import ChainLayout, LevelPattern, ProductShape, product_shape
+from multilevel.engine.magnitudes import check_magnitudes
 from multilevel.engine.plan import Block, Plan, make_plan
 from multilevel.engine.related_levels import relate_chain, relate_dense
-from multilevel.errors import ControlError, DataError
+from multilevel.engine.signal import ROUNDS, is_rounding, strong_part, warn_of_rounded_response
+from multilevel.errors import ControlError
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
@@ -33,8 +35,8 @@ IntArray = npt.NDArray[np.int64]
 DENSE_COPIES = 5
 """Matrices of the dense part's size that are alive at once during a step of the fit."""
 
-SMALL_ENOUGH = 10**9
-"""Below this many bytes the machine's memory is not asked for."""
+CHAIN_COPIES = 3
+"""Copies of the chain's numbers that are alive at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class CrossProducts:
     fixed
         Scaling of the fixed-effects columns.
     response_shift, response_scale
-        The engine's response is ``(y − offset − shift) · scale``.
+        The engine's response is ``(y − offset − shift − signal) · scale``.
     layout
         Where the chain's numbers stand.
     diagonal, tail, values
@@ -59,6 +61,9 @@ class CrossProducts:
         Number of rows.
     log_weights
         Σ log w, 0 without weights.
+    signal
+        Coefficients, in the engine's fixed-effects columns and the response's units, of what was taken off the response (see
+        `multilevel.engine.signal`), or None.
     """
 
     plan: Plan
@@ -72,6 +77,7 @@ class CrossProducts:
     dense: FloatArray
     nobs: int
     log_weights: float
+    signal: FloatArray | None = None
 
     @property
     def n_fixed(self) -> int:
@@ -94,10 +100,21 @@ class CrossProducts:
 
     def user_fixed_effects(self, coefficients: FloatArray) -> FloatArray:
         """Return the fixed effects in the user's columns and units from those of the engine's."""
-        beta: FloatArray = self.fixed.to_user() @ coefficients / self.response_scale
+        to_user = self.fixed.to_user()
+        beta: FloatArray = to_user @ coefficients / self.response_scale
+        if self.signal is not None:
+            beta += to_user @ self.signal
         if self.fixed.constant >= 0:
             beta[self.fixed.constant] += self.response_shift
         return beta
+
+    def engine_response(self, columns: FloatArray) -> FloatArray:
+        """Return the engine's response of the rows in `columns`, the offset taken off the last of these."""
+        response = columns[:, -1] - self.response_shift
+        if self.signal is not None:
+            response -= self.fixed.linear(columns, self.signal)
+        response *= self.response_scale
+        return response
 
 
 def engine_columns(design: Design) -> FloatArray:
@@ -112,16 +129,23 @@ def engine_columns(design: Design) -> FloatArray:
 
 
 def check_memory(plan: Plan, order: int) -> None:
-    """Refuse a model whose dense part would not fit into the machine's memory, before anything is allocated."""
-    needed = DENSE_COPIES * 8 * order**2
-    if needed < SMALL_ENOUGH or not hasattr(os, "sysconf"):
-        return
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > available:
-        names = ", ".join(f"{block.factor.name} ({block.n_levels} levels)" for block in plan.blocks[plan.depth :])
-        raise DataError(
-            f"The crossed grouping factors leave {plan.n_dense} random effects of {names} in one dense matrix: fitting needs about"
-            f" {needed / 1e9:.0f} GB of memory and this machine has {available / 1e9:.0f} GB; drop a factor or merge rare levels."
+    """Refuse a model that would not fit into memory, before anything is allocated."""
+    names = ", ".join(f"{block.factor.name} ({block.n_levels} levels)" for block in plan.blocks[plan.depth :])
+    require_memory(
+        DENSE_COPIES * 8.0 * order**2,
+        f"The crossed grouping factors leave {plan.n_dense} random effects of {names} in one dense matrix"
+        if names
+        else f"The fixed effects have a dense matrix of {order} rows",
+        "drop a factor or merge rare levels",
+    )
+    right = order - plan.n_dense
+    for i, block in enumerate(plan.blocks[: plan.depth]):
+        width = sum(other.size for other in plan.blocks[i : plan.depth]) + right
+        require_memory(
+            CHAIN_COPIES * 8.0 * block.n_levels * block.size * width,
+            f"The {block.size} random effects of each of the {block.n_levels} levels of {block.factor.name} and the fixed effects"
+            f" have {block.n_levels * block.size * width} cross-products",
+            "use fewer columns left of the bar or in the fixed part",
         )
 
 
@@ -134,6 +158,11 @@ def cross_products_of(design: Design) -> CrossProducts:
     basis = engine_basis(design, columns, weights)
     shape = product_shape(basis.plan, basis.right.places.size)
     numbers = accumulate_products(basis.plan, shape, columns, basis.right, weights)
+    q = basis.plan.n_dense
+    reduced, columns = basis.without_signal(numbers.dense[q:, q:], columns, weights, design.y)
+    if reduced is not basis:
+        basis = reduced
+        numbers = accumulate_products(basis.plan, shape, columns, basis.right, weights)
     log_weights = 0.0 if design.weights is None else float(np.log(design.weights).sum())
     return basis.products(shape, numbers, int(columns.shape[0]), log_weights)
 
@@ -158,19 +187,25 @@ class EngineBasis:
     fixed
         Scaling of the fixed-effects columns.
     right
-        Scaling of the fixed-effects columns and the response.
+        Scaling of the fixed-effects columns and the response (as it stands in the columns that are added up).
+    response_shift
+        What is taken off the response beside the signal.
+    signal
+        See `CrossProducts`.
     """
 
     plan: Plan
     fixed: ColumnScaling
     right: ColumnScaling
+    response_shift: float
+    signal: FloatArray | None = None
 
     def products(self, shape: ProductShape, numbers: ProductNumbers, nobs: int, log_weights: float) -> CrossProducts:
         """Put cross-products together."""
         return CrossProducts(
             self.plan,
             self.fixed,
-            float(self.right.shift[-1]),
+            self.response_shift,
             float(self.right.scale[-1]),
             shape.layout,
             numbers.diagonal,
@@ -179,12 +214,62 @@ class EngineBasis:
             numbers.dense,
             nobs,
             log_weights,
+            self.signal,
         )
+
+    def without_signal(
+        self, gram: FloatArray, columns: FloatArray, weights: FloatArray, response: FloatArray
+    ) -> tuple[EngineBasis, FloatArray]:
+        """Take off the response what the fixed effects explain of it, where that is nearly all.
+
+        Parameters
+        ----------
+        gram
+            Products of X and y, lower triangle.
+        columns
+            The columns that were added up.
+        weights
+            The prior weights, or none.
+        response
+            The response as the data have it.
+
+        Returns
+        -------
+        basis, columns
+            Those to add up instead, or the same.
+        """
+        basis, left = self, columns
+        for _ in range(ROUNDS):
+            coefficients = strong_part(gram)
+            if coefficients is None:
+                break
+            right = basis.right
+            own = coefficients / right.scale[-1]
+            rest = left[:, -1] - right.shift[-1] - basis.fixed.linear(left, own)
+            left = columns.copy(order="F")
+            left[:, -1] = rest
+            moments = column_moments(left[:, -1:], weights)
+            size = float(np.hypot(moments.mean[0], moments.spread[0]))
+            if not size > 0.0:
+                return self, columns
+            shift, scale = right.shift.copy(), right.scale.copy()
+            shift[-1], scale[-1] = 0.0, moments.unit / size
+            signal = own if basis.signal is None else basis.signal + own
+            basis = replace(basis, right=replace(right, shift=shift, scale=scale), signal=signal)
+            gram = np.zeros_like(gram)
+            total_products(left, right.places, shift, scale, weights, gram)
+        if basis is not self:
+            largest = float(np.abs(response).max())
+            if is_rounding(size, largest, self.fixed.places.size):
+                return self, columns
+            warn_of_rounded_response(size, largest)
+        return basis, left
 
 
 def engine_basis(design: Design, columns: FloatArray, weights: FloatArray) -> EngineBasis:
     """Plan the elimination and choose the engine's columns; refuse what memory does not hold."""
     moments = column_moments(columns, weights)
+    check_magnitudes(design, moments)
     plan = make_plan(design, moments)
     fixed = moments.scaling(tuple(range(design.n_fixed)), centre=True)
     shift, scale = _response_scaling(moments, fixed)
@@ -192,7 +277,7 @@ def engine_basis(design: Design, columns: FloatArray, weights: FloatArray) -> En
         np.append(fixed.places, columns.shape[1] - 1), np.append(fixed.shift, shift), np.append(fixed.scale, scale), -1
     )
     check_memory(plan, plan.n_dense + right.places.size)
-    return EngineBasis(plan, fixed, right)
+    return EngineBasis(plan, fixed, right, shift)
 
 
 def accumulate_products(
@@ -213,9 +298,10 @@ def accumulate_products(
 def _response_scaling(moments: ColumnMoments, fixed: ColumnScaling) -> tuple[float, float]:
     mean, spread = float(moments.mean[-1]), float(moments.spread[-1])
     if fixed.constant >= 0:
-        return mean, 1.0 / spread if spread > 0 else 1.0
+        warn_of_rounded_response(spread, abs(mean))
+        return mean, moments.unit / spread if spread > 0 else moments.unit
     size = float(np.hypot(mean, spread))
-    return 0.0, 1.0 / size if size > 0 else 1.0
+    return 0.0, moments.unit / size if size > 0 else moments.unit
 
 
 def _dense_blocks(

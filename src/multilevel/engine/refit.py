@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +13,20 @@ from multilevel.engine.fit import EngineFit, fit_of_design, fit_products_from
 from multilevel.engine.parameters import Parameters
 from multilevel.engine.products import CrossProducts
 from multilevel.engine.refit_kernels import refit_single_factor
+from multilevel.engine.signal import FEW_DIGITS, ROUNDS, STRONG, is_rounding, strong_part, warn_of_few_digits
 from multilevel.engine.single_factor import SMALL_PIVOT
 from multilevel.engine.start import SMALLEST
 from multilevel.engine.structures import lower_triangle
+from multilevel.engine.threads import in_pieces
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
 
 NUMBERS_AT_ONCE = 4_000_000
 """Numbers held at once for standard errors of many fits."""
+
+REFIT_STEPS = 100
+"""About how many elementary steps a refit takes for each row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,14 +114,11 @@ def _with_response(products: CrossProducts, design: Design, response: FloatArray
     """Return the cross-products of a model with one grouping factor, those with the response made anew."""
     fixed, block = products.fixed, products.plan.blocks[0]
     p, k, levels = products.n_fixed, block.size, block.n_levels
-    y = response if design.offset is None else response - design.offset
+    found = _without_signals(products, design, response[None])
+    y, shift = found.rest[0], float(found.shift[0])
     weights = np.ones(y.size) if design.weights is None else design.weights
-    shift = 0.0
-    if fixed.constant >= 0:
-        shift = float(y[0] + (weights * (y - y[0])).sum() / weights.sum())
-    y = y - shift
     square = float((weights * y * y).sum())
-    scale = float(np.sqrt(weights.sum() / square)) if square > 0.0 else 1.0
+    scale = float(np.sqrt(y.size / square)) if square > 0.0 else 1.0
     weighted = y * scale * weights
     values = products.values.copy()
     sums = values.reshape(levels, k, p + 1)
@@ -129,7 +131,49 @@ def _with_response(products: CrossProducts, design: Design, response: FloatArray
         column = (design.columns[:, fixed.places[c]] - fixed.shift[c]) * fixed.scale[c]
         dense[p, c] = float((column * weighted).sum())
     dense[p, p] = float((weighted * y).sum()) * scale
-    return replace(products, values=values, dense=dense, response_shift=shift, response_scale=scale)
+    signal = found.signal[0] if found.strong[0] else None
+    return replace(products, values=values, dense=dense, response_shift=shift, response_scale=scale, signal=signal)
+
+
+class _Responses(NamedTuple):
+    """Responses without their mean (where the model has an intercept) and, of the strong ones, without their fixed part."""
+
+    rest: FloatArray
+    shift: FloatArray
+    signal: FloatArray
+    strong: npt.NDArray[np.bool_]
+
+
+def _without_signals(products: CrossProducts, design: Design, responses: FloatArray) -> _Responses:
+    """Take off each response what the fixed effects explain of it, where that is nearly all (see `multilevel.engine.signal`)."""
+    fixed, p = products.fixed, products.n_fixed
+    y = responses.copy() if design.offset is None else responses - design.offset
+    weights = np.ones(y.shape[1]) if design.weights is None else design.weights
+    shift = np.zeros(len(y))
+    if fixed.constant >= 0:
+        shift = y[:, 0] + ((y - y[:, :1]) * weights).sum(axis=1) / weights.sum()
+    y -= shift[:, None]
+    X = (np.asarray(design.columns)[:, fixed.places] - fixed.shift) * fixed.scale
+    gram = np.zeros((p + 1, p + 1))
+    gram[:p, :p] = np.tril(products.dense[:p, :p])
+    signal, strong = np.zeros((len(y), p)), np.zeros(len(y), dtype=np.bool_)
+    for row, own in enumerate(y):
+        rest = own
+        for _ in range(ROUNDS):
+            size = float(np.sqrt((weights * rest * rest).sum() / weights.sum()))
+            scaled = rest / (size or 1.0)
+            gram[p, :p], gram[p, p] = (weights * scaled) @ X, float((weights * scaled * scaled).sum())
+            coefficients = strong_part(gram)
+            if coefficients is None:
+                break
+            coefficients = coefficients * size
+            signal[row] += coefficients
+            rest = rest - X @ coefficients
+        if rest is own or is_rounding(size, float(np.abs(responses[row]).max()), p):
+            signal[row] = 0.0
+            continue
+        strong[row], y[row] = True, rest
+    return _Responses(y, shift, signal, strong)
 
 
 def _user_theta(parameters: Parameters, phi: FloatArray) -> FloatArray:
@@ -184,59 +228,72 @@ def _refit_in_kernel(
     parameters = products.plan.parameters
     block = products.plan.blocks[0]
     m, p = responses.shape[0], products.n_fixed
-    phi, numbers, coefficients = np.empty((m, fit.model.phi.size)), np.empty((m, 6)), np.empty((m, p))
     none = np.empty(0)
     # the element of λ that each parameter is
     places = np.array([np.argwhere(derivative)[0] for derivative in objective.stacked_derivatives])
-    own, fixed = block.columns, products.fixed
+    fixed = products.fixed
     # A design that was saved without its rows says so here.
     columns, codes = np.asarray(design.columns), np.asarray(block.factor.codes)
 
-    def work(first: int, last: int) -> None:
-        refit_single_factor(
-            products.layout,
-            columns,
-            codes,
-            own.places,
-            own.shift,
-            own.scale,
-            fixed.places,
-            fixed.shift,
-            fixed.scale,
-            fixed.constant >= 0,
-            none if design.weights is None else design.weights,
-            none if design.offset is None else design.offset,
-            products.diagonal,
-            products.values,
-            products.dense,
-            objective.stacked_derivatives,
-            parameters.pivots,
-            places,
-            float(objective.residual_df),
-            objective.reml,
-            parameters.lifted(fit.model.phi, SMALLEST),
-            control.tolerance,
-            min(control.max_evaluations, 200),
-            responses,
-            first,
-            last,
-            phi,
-            numbers,
-            coefficients,
-        )
+    def run(own: FloatArray, offset: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        count = len(own)
+        phi, numbers, coefficients = np.empty((count, fit.model.phi.size)), np.empty((count, 6)), np.empty((count, p))
 
-    if threads > 1 and m > 1:
-        edges = np.linspace(0, m, min(4 * threads, m) + 1).astype(int)
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, edges[:-1], edges[1:]))
-    else:
-        work(0, m)
+        def work(first: int, last: int) -> None:
+            refit_single_factor(
+                products.layout,
+                columns,
+                codes,
+                block.columns.places,
+                block.columns.shift,
+                block.columns.scale,
+                fixed.places,
+                fixed.shift,
+                fixed.scale,
+                fixed.constant >= 0,
+                none if design.weights is None else design.weights,
+                offset,
+                products.diagonal,
+                products.values,
+                products.dense,
+                objective.stacked_derivatives,
+                parameters.pivots,
+                places,
+                float(objective.residual_df),
+                objective.reml,
+                parameters.lifted(fit.model.phi, SMALLEST),
+                control.tolerance,
+                min(control.max_evaluations, 200),
+                own,
+                first,
+                last,
+                phi,
+                numbers,
+                coefficients,
+            )
 
-    criterion, rss, shift, scale, _, converged = numbers.T
-    to_user = fixed.to_user()
-    result.beta[:] = -(coefficients @ to_user.T) / scale[:, None]
+        in_pieces(work, count, threads, REFIT_STEPS * columns.shape[0])
+        return phi, numbers, coefficients
+
+    phi, numbers, coefficients = run(responses, none if design.offset is None else design.offset)
+    base = np.zeros((m, p))
     if fixed.constant >= 0:
-        result.beta[:, fixed.constant] += shift
+        base[:, fixed.constant] = numbers[:, 2]
+    # The response's own square is n in the engine's units.
+    small = np.flatnonzero(numbers[:, 1] < STRONG * design.nobs)
+    if small.size and p:
+        found = _without_signals(products, design, responses[small])
+        again = small[found.strong]
+        if again.size:
+            phi[again], numbers[again], coefficients[again] = run(np.ascontiguousarray(found.rest[found.strong]), none)
+            base[again] = found.signal[found.strong] @ fixed.to_user().T
+            if fixed.constant >= 0:
+                base[again, fixed.constant] += found.shift[found.strong] + numbers[again, 2]
+    warn_of_few_digits(int((numbers[:, 1] < FEW_DIGITS * design.nobs).sum()), m)
+
+    criterion, rss, _, scale, _, converged = numbers.T
+    to_user = fixed.to_user()
+    result.beta[:] = base - (coefficients @ to_user.T) / scale[:, None]
     df = objective.residual_df
     result.sigma[:] = np.sqrt(rss / df) / scale
     # The objective's constant holds the scale of its own response.

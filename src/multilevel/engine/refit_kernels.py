@@ -257,7 +257,7 @@ def refit_single_factor(
         for i in range(n):
             y[i] -= shift
             square += (weights[i] if weighted else 1.0) * y[i] * y[i]
-        scale = np.sqrt(weight / square) if square > 0.0 else 1.0
+        scale = np.sqrt(n / square) if square > 0.0 else 1.0
         for j in range(levels):
             for a in range(k):
                 own[j * k * (p + 1) + a * (p + 1) + p] = 0.0

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from multilevel.engine.accumulate import total_products
 from multilevel.engine.columns import ColumnScaling
 from multilevel.engine.layout import ProductShape, product_shape
 from multilevel.engine.plan import Plan
@@ -171,7 +172,11 @@ class WhitenedProducts:
         self.model = ResidualModel(design.residual)
         columns = engine_columns(design)
         weights = np.empty(0) if design.weights is None else np.ascontiguousarray(design.weights)
-        self.basis: EngineBasis = engine_basis(design, columns, weights)
+        basis = engine_basis(design, columns, weights)
+        gram = np.zeros((basis.right.places.size,) * 2)
+        total_products(columns, basis.right.places, basis.right.shift, basis.right.scale, weights, gram)
+        self.basis: EngineBasis
+        self.basis, columns = basis.without_signal(gram, columns, weights, design.y)
         plan, right = self.basis.plan, self.basis.right
         self.shape: ProductShape = product_shape(plan, right.places.size)
         self.nobs = int(columns.shape[0])

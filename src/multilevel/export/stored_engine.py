@@ -83,6 +83,7 @@ def store_engine(engine: EngineFit, writer: ArchiveWriter) -> dict[str, Any]:
                 model.value, engine.criterion, engine.sigma, ending.expected_decrease,
             ],
         ),
+        **({} if products.signal is None else {"signal": put("signal", products.signal)}),
         "phi": put("phi", model.phi),
         "gradient": put("gradient", model.gradient),
         "hessian": put("hessian", model.hessian),
@@ -239,6 +240,11 @@ def _products(
     require(
         bool(np.isfinite([shift, scale, log_weights]).all()) and scale > 0, "the scaling of the response is damaged"
     )
+    signal = reader.array(stored["signal"], "f", 1) if "signal" in stored else None
+    require(
+        signal is None or (signal.shape == fixed.places.shape and bool(np.isfinite(signal).all())),
+        "what was taken off the response is damaged",
+    )
     return CrossProducts(
         plan,
         fixed,
@@ -251,6 +257,7 @@ def _products(
         np.ascontiguousarray(dense),
         int(stored["nobs"]),
         log_weights,
+        signal,
     )
 
 

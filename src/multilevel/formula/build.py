@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from multilevel.data.caller import warn_caller
 from multilevel.data.factors import Factor, combine
 from multilevel.data.frames import Frame, unknown_column
+from multilevel.data.memory import memory_errors_explained, require_memory
 from multilevel.data.missing import check_na_action
 from multilevel.errors import (
     DataError,
@@ -31,10 +33,17 @@ from multilevel.formula.relationship import Relationship, related_factor, relati
 from multilevel.formula.residual import residual_design
 from multilevel.formula.structured import ORDERED
 from multilevel.formula.syntax import Name, Node, shortened
+from multilevel.formula.values import Matrix
 from multilevel.formula.variables import ModelVariables, check_values, drop_missing, evaluate_variables, hint_at_text
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+
+MANY_COLUMNS = 100
+"""With fewer columns in a part of the model memory is not asked for."""
+
+MATRIX_COPIES = 2
+"""Matrices of the columns' products that are alive at once."""
 
 
 def build_design(
@@ -95,11 +104,12 @@ def build_design(
     formula = formula.with_constants(frame)
     for hint in formula.hints:
         warn_caller(hint, FormulaWarning)
-    found = evaluate_variables(formula, frame, weights, offset, residual)
-    kept = drop_missing(found, na_action)
-    check_values(found)
-    hint_at_text(found)
-    return _assemble(formula, frame, found, kept, contrasts or {}, na_action, relationships(relationship))
+    with memory_errors_explained("Making the model's columns"):
+        found = evaluate_variables(formula, frame, weights, offset, residual)
+        kept = drop_missing(found, na_action)
+        check_values(found)
+        hint_at_text(found)
+        return _assemble(formula, frame, found, kept, contrasts or {}, na_action, relationships(relationship))
 
 
 def _check_complete(formula: Formula) -> None:
@@ -123,6 +133,7 @@ def _assemble(
     na_action: str,
     related: dict[str, Relationship],
 ) -> Design:
+    _check_memory(formula, found)
     coding = Coding(found.variables, _contrasts_by_factor(formula, found, frame, contrasts))
     fixed = coding.code(formula.term_list, fixed=True)
     bar_columns = [coding.code(bar.term_list, fixed=False) for bar in formula.plain_bars]
@@ -168,6 +179,27 @@ def _assemble(
         encoder=_encoder(formula, found, coding, left, bar_columns, groups),
         residual=residual_design(found.residual_parts, found.residual, list(groups.values())),
     )
+
+
+def _check_memory(formula: Formula, found: ModelVariables) -> None:
+    """Refuse a design that would not fit into memory, before any column is written."""
+    counts = {
+        text: value.n_levels if isinstance(value, Factor) else value.values.shape[1] if isinstance(value, Matrix) else 1
+        for text, value in found.variables.items()
+    }
+    n = len(found.response)
+    for terms in (formula.term_list, *(bar.term_list for bar in formula.plain_bars)):
+        widths = [math.prod(counts[deparse(node)] for node in term.variables) for term in terms.terms]
+        total = sum(widths) + 1
+        if total < MANY_COLUMNS:
+            continue
+        widest = terms.terms[widths.index(max(widths))]
+        where = "fixed effects" if terms is formula.term_list else "random effects of each level"
+        require_memory(
+            8.0 * total * (n + MATRIX_COPIES * total),
+            f"The {where} have about {total} columns, {max(widths)} of them those of {widest.label!r}, over {n} rows",
+            f"a factor with so many levels belongs right of a bar, as in (1 | {widest.label})",
+        )
 
 
 def _checked_structure(bar: Bar, found: ModelVariables) -> str:

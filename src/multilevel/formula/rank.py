@@ -13,6 +13,8 @@ _SAMPLE = 2048
 # The cross-product squares lengths, and rounding there is about 1e-16 of a squared length: a remainder is trusted
 # when it is well above that, and anything closer to R's tolerance is decided by orthogonalisation.
 _SAFE = 1e-9
+# Squared lengths beyond this, or below one over it, are not trusted.
+_ORDINARY = 1e200
 
 
 def dependent_columns(x: FloatArray) -> list[int]:
@@ -25,13 +27,21 @@ def dependent_columns(x: FloatArray) -> list[int]:
     n, p = x.shape
     if p == 0 or (p == 1 and n and x[0, 0] == 1.0):
         return []
-    # Not np.dot: it would wake the threads of NumPy's own BLAS beside those of SciPy's.
-    lengths = np.array([float(np.einsum("i,i->", x[:, j], x[:, j])) for j in range(p)])
+    lengths = _squared_lengths(x)
+    if n and not np.all((lengths > 1.0 / _ORDINARY) & (lengths < _ORDINARY)):
+        # Squares of very large or small numbers overflow or vanish; a power of two takes no digit.
+        x = np.ldexp(x, -np.frexp(np.abs(x).max(axis=0))[1])
+        lengths = _squared_lengths(x)
     if n > 4 * _SAMPLE and _clearly_independent(np.asfortranarray(x[:: n // _SAMPLE]), lengths):
         return []
     if n >= p and _clearly_independent(x, lengths):
         return []
     return _orthogonalise(x)
+
+
+def _squared_lengths(x: FloatArray) -> FloatArray:
+    # Not np.dot: it would wake the threads of NumPy's own BLAS beside those of SciPy's.
+    return np.array([float(np.einsum("i,i->", x[:, j], x[:, j])) for j in range(x.shape[1])])
 
 
 def _clearly_independent(x: FloatArray, lengths: FloatArray) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -245,6 +245,7 @@ def check_values(found: ModelVariables) -> None:
     """Refuse values that no model can use: infinite ones, a constant response, weights that are not positive."""
     if not found.finite:
         _refuse_infinite_values(found)
+    _refuse_rounded_whole_numbers(found)
     response = found.response
     if len(response) and response[0] == response[-1] and bool((response == response[0]).all()):
         raise DataError(f"The response {found.response_name!r} is constant; there is nothing to explain.")
@@ -292,14 +293,44 @@ def hint_at_text(found: ModelVariables) -> None:
             )
 
 
-def _refuse_infinite_values(found: ModelVariables) -> None:
-    arrays: list[tuple[str, npt.NDArray[Any] | None]] = [(f"The response {found.response_name!r}", found.response)]
+def _numbers(found: ModelVariables) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    """Yield everything that holds numbers, and what to call it."""
+    yield f"The response {found.response_name!r}", found.response
     for text, value in found.variables.items():
         if not isinstance(value, Factor):
-            arrays.append((f"The variable {text!r}", value.values if isinstance(value, Matrix) else value))
-    arrays += [("The offset", found.offset), (f"The weights {found.weights_name!r}", found.weights)]
-    for what, values in arrays:
-        count = 0 if values is None or values.dtype.kind != "f" else int(np.isinf(values).sum())
+            yield f"The variable {text!r}", value.values if isinstance(value, Matrix) else value
+    if found.offset is not None:
+        yield "The offset", found.offset
+    if found.weights is not None:
+        yield f"The weights {found.weights_name!r}", found.weights
+
+
+EXACT_WHOLE_NUMBERS = 2**53
+"""Up to this every whole number is a floating-point number too."""
+
+
+def _refuse_rounded_whole_numbers(found: ModelVariables) -> None:
+    """Refuse whole numbers so large that floating point does not tell them apart."""
+    for what, values in _numbers(found):
+        if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or not values.size:
+            continue
+        low, high = int(values.min()), int(values.max())
+        largest = max(-low, high)
+        step = int(np.spacing(float(largest)))
+        if largest > EXACT_WHOLE_NUMBERS and high > low and high - low < WHOLE_NUMBER_STEPS * step:
+            raise DataError(
+                f"{what} has whole numbers as large as {largest}, of which only every {step}th is a floating-point number, and they"
+                f" differ by no more than {high - low}: subtract a common number from them first."
+            )
+
+
+WHOLE_NUMBER_STEPS = 10_000
+"""Rounding is let pass where the values reach over this many floating-point numbers."""
+
+
+def _refuse_infinite_values(found: ModelVariables) -> None:
+    for what, values in _numbers(found):
+        count = 0 if values.dtype.kind != "f" else int(np.isinf(values).sum())
         if count:
             raise DataError(
                 f"{what} has {count} infinite {'value' if count == 1 else 'values'}; correct them or make them missing."

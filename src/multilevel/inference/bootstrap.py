@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from multilevel.arguments import BootstrapInterval, BootstrapKind, Level, Seed, checked_methods
 from multilevel.engine.fit import EngineFit, fit_of_design
 from multilevel.engine.refit import refit_all
+from multilevel.engine.threads import ordered_map
 from multilevel.errors import ControlError, ConvergenceWarning, DataError
 from multilevel.formula.design import Design
 from multilevel.formula.rank import dependent_columns
@@ -271,11 +271,8 @@ def _run(work: Callable[[np.random.SeedSequence, int], Batch], n: int, batch: in
     with warnings.catch_warnings():
         # The result counts them.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        if threads > 1 and len(counts) > 1:
-            with ThreadPoolExecutor(min(threads, len(counts))) as pool:
-                found = list(_shown(pool.map(work, children, counts), counts, progress))
-        else:
-            found = list(_shown(map(work, children, counts), counts, progress))
+        batches = ordered_map(lambda item: work(*item), zip(children, counts, strict=True), min(threads, len(counts)))
+        found = list(_shown(batches, counts, progress))
     return np.concatenate([numbers for numbers, _ in found]), np.concatenate([converged for _, converged in found])
 
 

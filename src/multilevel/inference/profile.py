@@ -199,7 +199,8 @@ class _FixedTracer(_Tracer):
         products = engine.products
         self.contrast = (products.fixed.to_user() / products.response_scale)[index]
         self.constraint = constrain(products, self.contrast)
-        self.shift = products.response_shift if products.fixed.constant == index else 0.0
+        # What the held value is counted from: the engine's response has the rest of it taken off.
+        self.shift = float(products.user_fixed_effects(np.zeros(products.n_fixed))[index])
         self.engine, self.smallest, self.natural = engine, smallest, natural
         super().__init__(float(engine.beta[index]), error, -np.inf, np.inf)
         self.restart()

@@ -10,6 +10,7 @@ from typing import Any
 from multilevel.arguments import Reml, also_called, checked
 from multilevel.data.caller import warn_caller
 from multilevel.data.frames import Frame
+from multilevel.data.memory import memory_errors_explained
 from multilevel.engine.control import Control, LmerControl, as_control
 from multilevel.engine.fit import fit_of_design
 from multilevel.errors import DataError, MultilevelWarning
@@ -213,7 +214,8 @@ def check_design(design: Design, control: LmerControl) -> None:
 
 def fit_design(design: Design, reml: bool, control: LmerControl, source: FitSource) -> LinearMixedModel:
     """Fit a design and wrap the result."""
-    engine = fit_of_design(design, reml, control, describer(design, control))
+    with memory_errors_explained("Fitting the model"):
+        engine = fit_of_design(design, reml, control, describer(design, control))
     for array in (engine.theta, engine.beta, engine.unscaled_vcov):
         array.flags.writeable = False
     return LinearMixedModel(design, engine, reml, control, source)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from multilevel.engine.newton import minimise
 from multilevel.engine.objective import Objective
 from multilevel.engine.products import CrossProducts, cross_products_of, engine_columns
 from multilevel.engine.start import SMALLEST
-from multilevel.engine.threads import linear_algebra_threads
+from multilevel.engine.threads import linear_algebra_threads, ordered_map
 from multilevel.errors import DataError
 from multilevel.model.residual_structure import refuse_structures
 from multilevel.model.simulation import ClusterDesigns
@@ -96,9 +95,9 @@ def refit_without(
 def _run(work: Callable[[int], None], groups: Sequence[int], threads: int, progress: bool) -> None:
     from tqdm.auto import tqdm
 
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in tqdm(pool.map(work, groups), total=len(groups), desc="influence", unit="fit", disable=not progress):
-            pass
+    done = ordered_map(work, groups, threads)
+    for _ in tqdm(done, total=len(groups), desc="influence", unit="fit", disable=not progress):
+        pass
 
 
 def _search(fit: LinearMixedModel, products: CrossProducts) -> EngineFit:
@@ -140,15 +139,13 @@ def _downdated(fit: LinearMixedModel, codes: npt.NDArray[np.int32], n_groups: in
     own, k = block.columns, block.size
     level_of, sizes = block.factor.codes, np.bincount(block.factor.codes, minlength=block.n_levels)
     start, order = rows_by_level(codes, n_groups)
-    places = np.append(fixed.places, columns.shape[1] - 1)
-    shift, scale = np.append(fixed.shift, whole.response_shift), np.append(fixed.scale, whole.response_scale)
 
     def products(group: int) -> CrossProducts:
         rows = order[start[group] : start[group + 1]]
         weights = np.ones(rows.size) if design.weights is None else design.weights[rows]
         part = columns[rows]
         z = (part[:, own.places] - own.shift) * own.scale
-        x = (part[:, places] - shift) * scale
+        x = np.column_stack([(part[:, fixed.places] - fixed.shift) * fixed.scale, whole.engine_response(part)])
         levels, place = np.unique(level_of[rows], return_inverse=True)
         gone = np.bincount(place) == sizes[levels]
         diagonal = whole.diagonal.copy().reshape(-1, k, k)

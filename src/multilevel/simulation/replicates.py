@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import Seed
 from multilevel.engine.control import LmerControl
+from multilevel.engine.threads import ordered_map
 from multilevel.errors import ControlError, DataError, MultilevelWarning
 from multilevel.formula.build import build_design
 from multilevel.formula.design import Design
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 Data = Any
-Item = TypeVar("Item")
-Found = TypeVar("Found")
 
 AT_ONCE = 16
 """Replicates that a thread takes at a time; the numbers drawn do not depend on it."""
@@ -231,7 +229,9 @@ def run_replicates(
     with warnings.catch_warnings():
         # The result counts fits that did not converge; what else data may lack is known beforehand.
         warnings.simplefilter("ignore", MultilevelWarning)
-        found = [outcome for batch in _shown(_mapped(task, batches, count), n, progress, label) for outcome in batch]
+        found = [
+            outcome for batch in _shown(ordered_map(task, batches, count), n, progress, label) for outcome in batch
+        ]
     problems = [outcome.problem for outcome in found if outcome.values is None]
     if len(problems) == n:
         raise DataError(f"Not one of {n} replicates could be fitted. The first: {problems[0]}")
@@ -241,21 +241,6 @@ def run_replicates(
 def _sizes(n: int) -> Iterator[int]:
     for at in range(0, n, AT_ONCE):
         yield min(AT_ONCE, n - at)
-
-
-def _mapped(task: Callable[[Item], Found], items: Iterable[Item], threads: int) -> Iterator[Found]:
-    """Apply a task to items in their order, never with more than a few of them in memory."""
-    if threads == 1:
-        yield from map(task, items)
-        return
-    waiting = []
-    with ThreadPoolExecutor(threads) as pool:
-        for item in items:
-            waiting.append(pool.submit(task, item))
-            if len(waiting) >= 2 * threads:
-                yield waiting.pop(0).result()
-        for future in waiting:
-            yield future.result()
 
 
 def _shown(batches: Iterator[list[Outcome]], n: int, progress: bool, label: str) -> Iterator[list[Outcome]]:
