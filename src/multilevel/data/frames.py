@@ -239,7 +239,9 @@ def _from_pandas(name: str, series: Any) -> Column:
     dtype = series.dtype
     if isinstance(dtype, pandas.CategoricalDtype):
         levels = Levels(dtype.categories.to_numpy())
-        return Column(name, factor_from_codes(values.codes, levels, ordered=bool(dtype.ordered)))
+        # A copy even where the type is right: the frame may be changed.
+        codes = values.codes.astype(np.int32)
+        return Column(name, factor_from_codes(codes, levels, ordered=bool(dtype.ordered)))
     if isinstance(dtype, pandas.StringDtype):
         codes, uniques = pandas.factorize(values, sort=True)
         return Column(name, factor_from_codes(codes, Levels(uniques.to_numpy(dtype=object))))

@@ -15,6 +15,7 @@ from multilevel.model.prediction_rows import training_rows
 from multilevel.model.random_selection import select_random
 from multilevel.model.residual_structure import refuse_structures, relative_deviations
 from multilevel.model.simulation import marginal_mean
+from multilevel.model.source import used_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ def augment(
         The fitted model.
     data : data frame, optional
         The data of the fit, with all the columns that the result shall have; by default the variables of the model in the rows
-        that it used. Rows that the fit left out have NaN.
+        that it used, as they were then. Rows that the fit left out have NaN.
     newdata : data frame, optional
         New data instead: they get ``.fitted``, ``.fixed`` and, where the response is among them, ``.resid``.
     allow_new_levels : bool
@@ -71,10 +72,9 @@ def augment(
             raise ControlError("Give data (those of the fit) or newdata, not both.")
         return _of_new_data(fit, newdata, allow_new_levels)
     design = fit._design
-    given = fit._data.frame if data is None else data
-    if given is None:
+    if data is None and design.data is None:
         raise DataError("The fit holds no data frame; give data=, or newdata=.")
-    frame = as_pandas(given)
+    frame = as_pandas(used_frame(fit).native() if data is None else data)
     if data is None:
         frame = frame[[name for name in _variables(fit) if name in frame]]
     columns = pd.DataFrame(_diagnostics(fit))

@@ -44,6 +44,7 @@ from multilevel.export.stored_rows import restore_rows, store_rows
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
 from multilevel.formula.grammar import parse_formula
 from multilevel.model.fit_facts import StoredFacts
+from multilevel.model.source import FitSource
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -270,9 +271,9 @@ def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedMode
         residual=restore_residual_design(manifest.get("residual"), reader, nobs),
     )
     require(len(design.fixed_names) == len(design.fixed_assign) == p, "the names of the fixed effects are incomplete")
-    frame = None
+    frame, arguments = None, _arguments(manifest, reader)
     if rows is not None:
-        design, frame = restore_rows(design, rows, reader)
+        design, frame = restore_rows(design, rows, arguments, reader)
     if design.residual is not None:
         require((manifest["residual"]["rows"] is None) == (rows is None), "the residual structure is incomplete")
         engine = with_residual(engine, design, manifest["residual"], reader)
@@ -286,18 +287,17 @@ def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedMode
         engine,
         bool(manifest["reml"]),
         restore_control(manifest["control"]),
-        _source(manifest, reader, frame),
+        FitSource(frame, MappingProxyType(arguments)),
         stored_facts,
     )
 
 
-def _source(manifest: dict[str, Any], reader: ArchiveReader, frame: Any) -> Any:
-    from multilevel.model.lmer import FitSource
-
+def _arguments(manifest: dict[str, Any], reader: ArchiveReader) -> dict[str, Any]:
+    """Return the arguments of `lmer` that the fit had."""
     arguments = {str(name): restore_argument(value) for name, value in manifest["arguments"].items()}
     arguments["residual"] = restore_residual_parts(manifest.get("residual_argument", []))
     arguments["relationship"] = restore_relationships(manifest.get("relationships", []), reader)
-    return FitSource(frame, MappingProxyType(arguments))
+    return arguments
 
 
 # ---- what is worked out of the rows ------------------------------------------------------------------------------------

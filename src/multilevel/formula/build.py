@@ -12,9 +12,10 @@ import numpy.typing as npt
 from multilevel.data.caller import warn_caller
 from multilevel.data.factors import Factor, combine
 from multilevel.data.frames import Frame, unknown_column
+from multilevel.data.kept import KeptFrame, keep_columns
 from multilevel.data.missing import check_na_action
 from multilevel.errors import DataError, DataTypeError, FormulaError, RankDeficiencyWarning, UnknownColumnError
-from multilevel.formula.coding import CodedColumn, Coding, Pieces, fill_column
+from multilevel.formula.coding import NUMERIC, CodedColumn, Coding, Pieces, fill_column
 from multilevel.formula.deparse import deparse
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
 from multilevel.formula.encoder import DesignEncoder, GroupEncoder, RandomEncoder
@@ -40,6 +41,7 @@ def build_design(
     na_action: str = "omit",
     residual: Any = None,
     relationship: Any = None,
+    response: FloatArray | None = None,
 ) -> Design:
     """Make the design of a mixed model.
 
@@ -65,6 +67,8 @@ def build_design(
         The residual structure: what `var_ident`, `cor_ar1` or `cor_car1` returns, or a list of such.
     relationship
         For grouping factors by name, how their levels are related: what `relationship` takes or returns.
+    response
+        The response, one number per row, where it is not what the formula makes of the data.
 
     Returns
     -------
@@ -79,15 +83,51 @@ def build_design(
     na_action = check_na_action(na_action)
     formula = parse_formula(formula)
     _check_complete(formula)
-    frame = Frame(data)
+    frame = data if isinstance(data, Frame) else Frame(data)
     if frame.n_rows == 0:
         raise DataError("The data have no rows.")
     if formula.has_dot:
         formula = formula.expand_dot(frame.columns, exclude=[name for name in (weights, offset) if type(name) is str])
-    found = evaluate_variables(formula, frame, weights, offset, residual)
+    found = evaluate_variables(formula, frame, weights, offset, residual, response)
+    factors = dict(found.group_factors)
     kept = drop_missing(found, na_action)
     check_values(found)
-    return _assemble(formula, frame, found, kept, dict(contrasts or {}), na_action, relationships(relationship))
+    design, positions = _assemble(
+        formula, frame, found, kept, dict(contrasts or {}), na_action, relationships(relationship)
+    )
+    return replace(
+        design,
+        data=_kept_data(found, design, positions, factors, [weights, offset], own_response=response is None),
+        response_replaced=response is not None,
+    )
+
+
+def _kept_data(
+    found: ModelVariables,
+    design: Design,
+    positions: dict[Pieces, int],
+    factors: dict[str, Factor],
+    beside: list[Any],
+    *,
+    own_response: bool,
+) -> KeptFrame:
+    """Keep the columns of the data that were used as they are; numbers that the design holds are not held twice."""
+    evaluator = found.evaluator
+    for name in beside:
+        if isinstance(name, str):
+            evaluator.column(name)
+
+    def same(name: str) -> FloatArray | None:
+        if design.kept is not None:
+            return None
+        if own_response and found.response_node == Name(name):
+            return design.y
+        if isinstance(beside[0], str) and name == beside[0] and design.weights is not None:
+            return design.weights
+        place = positions.get(((deparse(Name(name)), NUMERIC, 0),))
+        return None if place is None else design.columns[:, place]
+
+    return keep_columns(evaluator.frame, evaluator.fetched, same, lambda name: factors.get(deparse(Name(name))))
 
 
 def _check_complete(formula: Formula) -> None:
@@ -108,7 +148,8 @@ def _assemble(
     contrasts: dict[str, Any],
     na_action: str,
     related: dict[str, Relationship],
-) -> Design:
+) -> tuple[Design, dict[Pieces, int]]:
+    """Make the design, and say where each of its columns is."""
     _check_contrasts(formula, found, frame, contrasts)
     coding = Coding(found.variables, contrasts)
     fixed = coding.code(formula.term_list, fixed=True)
@@ -134,7 +175,7 @@ def _assemble(
         )
         for bar, coded in zip(formula.plain_bars, bar_columns, strict=True)
     )
-    return Design(
+    design = Design(
         formula=formula,
         columns=columns,
         n_fixed=len(left),
@@ -154,6 +195,7 @@ def _assemble(
         encoder=_encoder(formula, found, coding, left, bar_columns, groups),
         residual=residual_design(found.residual_parts, found.residual, list(groups.values())),
     )
+    return design, positions
 
 
 def _checked_structure(bar: Bar, found: ModelVariables) -> str:

@@ -16,12 +16,12 @@ from multilevel.inference.reference_grid import (
     GridVariable,
     LinearForms,
     ReferenceGrid,
-    data_used,
     encoder_of,
     grid_forms,
     reference_grid,
 )
 from multilevel.inference.response_scale import response_scale
+from multilevel.model.source import data_used
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel

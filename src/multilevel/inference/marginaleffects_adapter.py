@@ -11,7 +11,8 @@ from multilevel.data.factors import Factor
 from multilevel.data.frames import Frame
 from multilevel.errors import ControlError, MissingDependencyError
 from multilevel.inference.degrees_of_freedom import DdfName, inference_basis
-from multilevel.inference.reference_grid import data_used, encoder_of, fixed_variables
+from multilevel.inference.reference_grid import encoder_of, fixed_variables
+from multilevel.model.source import data_used
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.factors import Factor, factorize
-from multilevel.data.frames import Column, Frame, unknown_column
+from multilevel.data.frames import Column, unknown_column
 from multilevel.data.levels import level_text
 from multilevel.errors import ControlError, DataError, DataTypeError, UnknownColumnError
 from multilevel.formula.coding import Coding, fill_column
@@ -19,6 +19,7 @@ from multilevel.formula.deparse import deparse
 from multilevel.formula.encoder import DesignEncoder
 from multilevel.formula.syntax import Call, Name, Node, names_in
 from multilevel.formula.values import Variable
+from multilevel.model.source import data_used
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -192,22 +193,6 @@ def fixed_variables(fit: LinearMixedModel) -> tuple[str, ...]:
         for node in term.variables:
             names.update(dict.fromkeys(names_in(node)))
     return tuple(names)
-
-
-def data_used(fit: LinearMixedModel, names: Sequence[str]) -> dict[str, Column]:
-    """Return columns of the data that a fit used, without the rows that it left out."""
-    frame, kept = Frame(fit._data.frame), fit._design.kept
-    found = {}
-    for name in names:
-        column = frame.column(name)
-        values, missing = column.values, column.missing
-        if kept is not None:
-            values = values.keep_rows(kept) if isinstance(values, Factor) else values[kept]
-            missing = None if missing is None else missing[kept]
-        if isinstance(values, Factor):
-            values = values.drop_unused()
-        found[name] = Column(name, values, None if missing is None or not missing.any() else missing)
-    return found
 
 
 def plain_values(column: Column) -> npt.NDArray[Any]:

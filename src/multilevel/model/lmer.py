@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import fit_of_design
@@ -14,23 +15,9 @@ from multilevel.formula.build import build_design
 from multilevel.formula.design import Design
 from multilevel.formula.grammar import Formula
 from multilevel.model.fitted import LinearMixedModel
+from multilevel.model.source import FitSource, own_arguments
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FitSource:
-    """Where a fit came from, so that it can be updated: the frame as given and the arguments beside it."""
-
-    frame: Any
-    arguments: Mapping[str, Any]
-
-    def __getstate__(self) -> tuple[Any, dict[str, Any]]:
-        """Return what pickles: a mapping proxy does not."""
-        return self.frame, dict(self.arguments)
-
-    def __setstate__(self, state: tuple[Any, dict[str, Any]]) -> None:
-        """Restore."""
-        object.__setattr__(self, "frame", state[0])
-        object.__setattr__(self, "arguments", MappingProxyType(state[1]))
+FloatArray = npt.NDArray[np.float64]
 
 
 def lmer(
@@ -113,18 +100,6 @@ def lmer(
     >>> round(fit.sigma, 4), fit.ngroups.to_dict()
     (0.5499, {'plate': 24, 'sample': 6})
     """
-    chosen = LmerControl() if control is None else control
-    design = build_design(
-        formula,
-        data,
-        weights=weights,
-        offset=offset,
-        contrasts=None if contrasts is None else dict(contrasts),
-        na_action=na_action,
-        residual=residual,
-        relationship=relationship,
-    )
-    check_design(design, chosen)
     arguments = {
         "weights": weights,
         "offset": offset,
@@ -133,7 +108,22 @@ def lmer(
         "residual": residual,
         "relationship": relationship,
     }
-    return fit_design(design, reml, chosen, FitSource(data, MappingProxyType(arguments)))
+    return fit_formula(formula, data, arguments, reml, LmerControl() if control is None else control)
+
+
+def fit_formula(
+    formula: str | Formula,
+    data: Any,
+    arguments: Mapping[str, Any],
+    reml: bool,
+    control: LmerControl,
+    response: FloatArray | None = None,
+) -> LinearMixedModel:
+    """Fit a formula to a data frame, or to another response than the formula makes of it."""
+    given = own_arguments(arguments)
+    design = build_design(formula, data, **given, response=response)
+    check_design(design, control)
+    return fit_design(design, reml, control, FitSource.of(data, given, design))
 
 
 SEPARABLE = frozenset({"ar1", "hetar1", "cs"})

@@ -16,7 +16,6 @@ from multilevel.errors import ControlError, DataError
 from multilevel.formula.syntax import names_in
 from multilevel.inference.emmeans import MeanWeights, emmeans
 from multilevel.inference.reference_grid import (
-    data_used,
     encoder_of,
     fixed_variables,
     grid_frame,
@@ -24,6 +23,7 @@ from multilevel.inference.reference_grid import (
     plain_values,
 )
 from multilevel.inference.response_scale import ResponseScale, response_scale
+from multilevel.model.source import data_used
 from multilevel.plot.prediction_terms import PlotTerm, plot_terms
 from multilevel.plot.style import sampled
 

@@ -208,7 +208,7 @@ def _kinds(fit: LinearMixedModel, names: tuple[str, ...]) -> list[Any]:
 
 def _varied(fit: LinearMixedModel, name: str) -> bool:
     """Whether a numeric variable has more values than two, so that some stand for all."""
-    from multilevel.inference.reference_grid import data_used
+    from multilevel.model.source import data_used
 
     return len(np.unique(data_used(fit, [name])[name].as_numbers())) > 2
 
