@@ -70,7 +70,7 @@ class Frame:
         A pandas, polars or pyarrow frame, any other frame that narwhals knows, or a mapping of names to arrays.
     """
 
-    __slots__ = ("_columns", "_index", "_kind", "_native", "n_rows")
+    __slots__ = ("_columns", "_given", "_index", "_kind", "_native", "n_rows")
 
     def __init__(self, data: Any) -> None:
         self._kind: str
@@ -89,6 +89,7 @@ class Frame:
             self._native = eager.to_native() if wrapped else eager
             names = eager.columns
             self.n_rows = len(eager)
+        self._given: dict[str, Any] = {}
         self._columns = list(names)
         self._index = frozenset(self._columns)
         if len(self._index) != len(self._columns):
@@ -127,7 +128,9 @@ class Frame:
         if name not in self._index:
             raise UnknownColumnError(unknown_column(name, self._columns))
         if self._kind == "pandas":
-            return _from_pandas(name, self._native[name])
+            # Looking a column up takes pandas longer than all that follows: `given` need not do it again.
+            series = self._given[name] = self._native[name]
+            return _from_pandas(name, series)
         if self._kind == "mapping":
             return column_from_values(name, self._native[name])
         native = self._native.to_native()
@@ -135,6 +138,10 @@ class Frame:
         is_arrow = type(native).__module__.startswith("pyarrow")
         array = native.column(name) if is_arrow else self._native.get_column(name).to_arrow()
         return _from_arrow(name, array, order=self._dictionary_order(name))
+
+    def given(self, name: str) -> Any:
+        """Return a column of a pandas frame or a mapping as it stands there."""
+        return self._given[name] if name in self._given else self._native[name]
 
     def _dictionary_order(self, name: str) -> str:
         """Say what the order of an Arrow dictionary means: nothing, the order of levels, or an ordering of values.

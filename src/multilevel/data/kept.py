@@ -269,20 +269,27 @@ def keep_columns(
     if frame._kind == "arrow":
         # These libraries make new columns where others change them.
         return KeptFrame(Frame(frame._native.select(*columns).to_native()), "arrow", frame.n_rows)
-    kept = {name: _kept(column, frame._native[name], same(name), factor(name)) for name, column in columns.items()}
+    kept = {name: _kept(column, frame.given(name), same, factor) for name, column in columns.items()}
     return KeptFrame(kept, frame._kind, frame.n_rows, labels)
 
 
-def _kept(column: Column, given: Any, same: npt.NDArray[Any] | None, factor: Factor | None) -> KeptColumn:
+def _kept(
+    column: Column,
+    given: Any,
+    same: Callable[[str], npt.NDArray[Any] | None],
+    factor: Callable[[str], Factor | None],
+) -> KeptColumn:
     native = _native_type(column, given)
     values = column.values
     if isinstance(values, Factor):
         # Its codes were made when the column was read.
         return KeptColumn(values, None, None, native)
-    if factor is not None and not factor.logical:
-        return KeptColumn(factor, values.dtype, None, native)
-    if same is not None and column.missing is None and _exact_as_doubles(values, same):
-        return KeptColumn(same, values.dtype, None, native)
+    made = factor(column.name)
+    if made is not None and not made.logical:
+        return KeptColumn(made, values.dtype, None, native)
+    doubles = same(column.name) if column.missing is None else None
+    if doubles is not None and _exact_as_doubles(values, doubles):
+        return KeptColumn(doubles, values.dtype, None, native)
     missing = None if column.missing is None else column.missing.copy()
     return KeptColumn(values.copy(), values.dtype, missing, native)
 

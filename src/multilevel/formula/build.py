@@ -12,7 +12,7 @@ import numpy.typing as npt
 from multilevel.data.caller import warn_caller
 from multilevel.data.factors import Factor, combine
 from multilevel.data.frames import Frame, unknown_column
-from multilevel.data.kept import KeptFrame, keep_columns
+from multilevel.data.kept import keep_columns
 from multilevel.data.missing import check_na_action
 from multilevel.errors import DataError, DataTypeError, FormulaError, RankDeficiencyWarning, UnknownColumnError
 from multilevel.formula.coding import NUMERIC, CodedColumn, Coding, Pieces, fill_column
@@ -92,42 +92,20 @@ def build_design(
     factors = dict(found.group_factors)
     kept = drop_missing(found, na_action)
     check_values(found)
-    design, positions = _assemble(
-        formula, frame, found, kept, dict(contrasts or {}), na_action, relationships(relationship)
-    )
-    return replace(
-        design,
-        data=_kept_data(found, design, positions, factors, [weights, offset], own_response=response is None),
+    for name in (weights, offset):
+        if isinstance(name, str):
+            found.evaluator.column(name)
+    return _assemble(
+        formula,
+        frame,
+        found,
+        kept,
+        dict(contrasts or {}),
+        na_action,
+        relationships(relationship),
+        factors,
         response_replaced=response is not None,
     )
-
-
-def _kept_data(
-    found: ModelVariables,
-    design: Design,
-    positions: dict[Pieces, int],
-    factors: dict[str, Factor],
-    beside: list[Any],
-    *,
-    own_response: bool,
-) -> KeptFrame:
-    """Keep the columns of the data that were used as they are; numbers that the design holds are not held twice."""
-    evaluator = found.evaluator
-    for name in beside:
-        if isinstance(name, str):
-            evaluator.column(name)
-
-    def same(name: str) -> FloatArray | None:
-        if design.kept is not None:
-            return None
-        if own_response and found.response_node == Name(name):
-            return design.y
-        if isinstance(beside[0], str) and name == beside[0] and design.weights is not None:
-            return design.weights
-        place = positions.get(((deparse(Name(name)), NUMERIC, 0),))
-        return None if place is None else design.columns[:, place]
-
-    return keep_columns(evaluator.frame, evaluator.fetched, same, lambda name: factors.get(deparse(Name(name))))
 
 
 def _check_complete(formula: Formula) -> None:
@@ -148,8 +126,10 @@ def _assemble(
     contrasts: dict[str, Any],
     na_action: str,
     related: dict[str, Relationship],
-) -> tuple[Design, dict[Pieces, int]]:
-    """Make the design, and say where each of its columns is."""
+    factors: dict[str, Factor],
+    *,
+    response_replaced: bool,
+) -> Design:
     _check_contrasts(formula, found, frame, contrasts)
     coding = Coding(found.variables, contrasts)
     fixed = coding.code(formula.term_list, fixed=True)
@@ -175,7 +155,23 @@ def _assemble(
         )
         for bar, coded in zip(formula.plain_bars, bar_columns, strict=True)
     )
-    design = Design(
+    own_weights = None if found.weights is None else np.array(found.weights, dtype=np.float64)
+
+    def same(name: str) -> FloatArray | None:
+        """Return what holds a column's numbers already."""
+        if kept is not None:
+            return None
+        if found.response_node == Name(name) and not response_replaced:
+            return columns[:, -1]
+        if found.weights is not None and found.weights is found.evaluator.fetched[name].values:
+            return own_weights
+        place = positions.get(((deparse(Name(name)), NUMERIC, 0),))
+        return None if place is None else columns[:, place]
+
+    def factor(name: str) -> Factor | None:
+        return factors.get(deparse(Name(name)))
+
+    return Design(
         formula=formula,
         columns=columns,
         n_fixed=len(left),
@@ -185,7 +181,7 @@ def _assemble(
         dropped_names=tuple(fixed[j].name for j in dropped),
         response_name=found.response_name,
         random=random,
-        weights=None if found.weights is None else np.array(found.weights, dtype=np.float64),
+        weights=own_weights,
         offset=None if found.offset is None else np.array(found.offset, dtype=np.float64),
         n_rows=frame.n_rows,
         kept=kept,
@@ -194,8 +190,9 @@ def _assemble(
         row_labels=frame.row_labels,
         encoder=_encoder(formula, found, coding, left, bar_columns, groups),
         residual=residual_design(found.residual_parts, found.residual, list(groups.values())),
+        data=keep_columns(frame, found.evaluator.fetched, same, factor),
+        response_replaced=response_replaced,
     )
-    return design, positions
 
 
 def _checked_structure(bar: Bar, found: ModelVariables) -> str:
