@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.frames import Frame
-from multilevel.errors import ControlError, DataError
+from multilevel.errors import ControlError, DataError, RankDeficiencyWarning
 from multilevel.formula.syntax import names_in
 from multilevel.model.prediction import prediction_variances
 from multilevel.model.prediction_rows import training_rows
@@ -150,10 +151,11 @@ def _of_new_data(fit: LinearMixedModel, newdata: Any, allow_new_levels: bool) ->
     import pandas as pd
 
     frame = as_pandas(newdata)
-    found = {
-        ".fitted": fit.predict(newdata, allow_new_levels=allow_new_levels).to_numpy(),
-        ".fixed": fit.predict(newdata, re_formula=False).to_numpy(),
-    }
+    found = {".fitted": fit.predict(newdata, allow_new_levels=allow_new_levels).to_numpy()}
+    with warnings.catch_warnings():
+        # What the data do not determine has been said of the first.
+        warnings.simplefilter("ignore", RankDeficiencyWarning)
+        found[".fixed"] = fit.predict(newdata, re_formula=False).to_numpy()
     encoder = fit._design.encoder
     if encoder is not None and all(name in frame for name in names_in(encoder.response)):
         found[".resid"] = encoder.response_values(Frame(newdata)) - found[".fitted"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zipfile
 import zlib
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel._version import __version__
-from multilevel.errors import DataError, MultilevelError
+from multilevel.errors import DataError, MultilevelError, MultilevelWarning
 from multilevel.export.archive import MAX_BYTES, ArchiveReader, ArchiveWriter
 from multilevel.export.rows_not_saved import RowsNotSaved
 from multilevel.export.stored_engine import restore_engine, store_engine
@@ -41,6 +43,7 @@ from multilevel.export.stored_residuals import (
     with_residual,
 )
 from multilevel.export.stored_rows import restore_rows, store_rows
+from multilevel.formula.build import build_design
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
 from multilevel.formula.grammar import parse_formula
 from multilevel.model.fit_facts import StoredFacts
@@ -274,6 +277,7 @@ def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedMode
     frame, arguments = None, _arguments(manifest, reader)
     if rows is not None:
         design, frame = restore_rows(design, rows, arguments, reader)
+        design = _with_dropped_columns(design, arguments)
     if design.residual is not None:
         require((manifest["residual"]["rows"] is None) == (rows is None), "the residual structure is incomplete")
         engine = with_residual(engine, design, manifest["residual"], reader)
@@ -290,6 +294,22 @@ def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedMode
         FitSource(frame, MappingProxyType(arguments)),
         stored_facts,
     )
+
+
+def _with_dropped_columns(design: Design, arguments: dict[str, Any]) -> Design:
+    """Return the design with what an earlier version did not save: how the columns that were dropped follow from the others."""
+    encoder = design.encoder
+    if not design.dropped_names or encoder is None or encoder.dropped is not None or design.data is None:
+        return design
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MultilevelWarning)
+        again = build_design(design.formula, design.data, **arguments)
+    require(
+        again.encoder is not None
+        and (again.fixed_names, again.dropped_names) == (design.fixed_names, design.dropped_names),
+        "the data do not give its columns",
+    )
+    return replace(design, encoder=replace(encoder, dropped=again.encoder.dropped if again.encoder else None))
 
 
 def _arguments(manifest: dict[str, Any], reader: ArchiveReader) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from multilevel.data.levels import CombinedLevels, Levels
 from multilevel.export.archive import ArchiveReader, ArchiveWriter
 from multilevel.formula.coding import CodedColumn
 from multilevel.formula.deparse import deparse
-from multilevel.formula.encoder import DesignEncoder, GroupEncoder, RandomEncoder
+from multilevel.formula.encoder import DesignEncoder, DroppedColumns, GroupEncoder, RandomEncoder
 from multilevel.formula.splines import OrthogonalPolynomials, SplineBasis
 from multilevel.formula.syntax import parse_expression
 
@@ -132,6 +132,13 @@ def store_encoder(encoder: DesignEncoder, groups: dict[str, int], writer: Archiv
         "offsets": [deparse(node) for node in encoder.offsets],
         "response": deparse(encoder.response),
         "state": [[text, store_state(value)] for text, value in encoder.state.items()],
+        "dropped": None
+        if encoder.dropped is None
+        else {
+            "columns": [_store_column(column) for column in encoder.dropped.columns],
+            "weights": writer.array("dropped/weights", encoder.dropped.weights),
+            "sizes": writer.array("dropped/sizes", encoder.dropped.sizes),
+        },
     }
 
 
@@ -157,7 +164,16 @@ def restore_encoder(stored: Any, levels: list[Levels], reader: ArchiveReader) ->
         offsets=tuple(map(parse_expression, texts(stored["offsets"]))),
         response=parse_expression(str(stored["response"])),
         state={str(text): restore_state(value) for text, value in stored["state"]},
+        dropped=None if stored.get("dropped") is None else _restore_dropped(stored["dropped"], reader),
     )
+
+
+def _restore_dropped(stored: Any, reader: ArchiveReader) -> DroppedColumns:
+    columns = tuple(_restore_column(column) for column in stored["columns"])
+    weights, sizes = reader.array(stored["weights"], "f", 2), reader.array(stored["sizes"], "f", 1)
+    require(weights.shape[1] == sizes.size == len(columns) > 0, "the dropped columns are incomplete")
+    require(bool(np.isfinite(weights).all() and np.isfinite(sizes).all()), "the dropped columns are damaged")
+    return DroppedColumns(columns, weights, sizes)
 
 
 def _store_column(column: CodedColumn) -> list[Any]:

@@ -18,9 +18,9 @@ from multilevel.errors import DataError, DataTypeError, FormulaError, RankDefici
 from multilevel.formula.coding import NUMERIC, CodedColumn, Coding, Pieces, fill_column
 from multilevel.formula.deparse import deparse
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
-from multilevel.formula.encoder import DesignEncoder, GroupEncoder, RandomEncoder
+from multilevel.formula.encoder import DesignEncoder, DroppedColumns, GroupEncoder, RandomEncoder
 from multilevel.formula.grammar import Bar, Formula, parse_formula
-from multilevel.formula.rank import dependent_columns
+from multilevel.formula.rank import dependence
 from multilevel.formula.relationship import Relationship, related_factor, relationships
 from multilevel.formula.residual import residual_design
 from multilevel.formula.structured import ORDERED
@@ -141,7 +141,7 @@ def _assemble(
                 f"relationship names {name!r}, which is no grouping factor of the model; there are {', '.join(groups)}."
             )
         groups[name] = related_factor(groups[name], known)
-    columns, positions, dropped = _columns(found, coding, fixed, bar_columns)
+    columns, positions, dropped, gone = _columns(found, coding, fixed, bar_columns)
     left = tuple(column for j, column in enumerate(fixed) if j not in set(dropped))
     if dropped:
         _warn_dropped([fixed[j].name for j in dropped])
@@ -188,7 +188,7 @@ def _assemble(
         missing_by_column=found.missing_by_column,
         na_action=na_action,
         row_labels=frame.row_labels,
-        encoder=_encoder(formula, found, coding, left, bar_columns, groups),
+        encoder=_encoder(formula, found, coding, left, bar_columns, groups, gone),
         residual=residual_design(found.residual_parts, found.residual, list(groups.values())),
         data=keep_columns(frame, found.evaluator.fetched, same, factor),
         response_replaced=response_replaced,
@@ -225,7 +225,7 @@ def _group(found: ModelVariables, name: str, members: tuple[Node, ...]) -> Group
 
 def _columns(
     found: ModelVariables, coding: Coding, fixed: tuple[CodedColumn, ...], bar_columns: list[tuple[CodedColumn, ...]]
-) -> tuple[FloatArray, dict[Pieces, int], list[int]]:
+) -> tuple[FloatArray, dict[Pieces, int], list[int], DroppedColumns | None]:
     """Write every distinct column once, and leave out the fixed-effects columns that others determine."""
     n, p = len(found.response), len(fixed)
     in_random = dict.fromkeys(column.pieces for coded in bar_columns for column in coded)
@@ -235,8 +235,11 @@ def _columns(
     for j, pieces in enumerate(written):
         fill_column(columns[:, j], pieces, found.variables, coding.matrices)
     columns[:, -1] = found.response
-    dropped = dependent_columns(columns[:, :p])
+    dropped, weights = dependence(columns[:, :p])
+    gone = None
     if dropped:
+        sizes = np.sqrt(np.einsum("ij,ij->j", columns[:, dropped], columns[:, dropped]) / n)
+        gone = DroppedColumns(tuple(fixed[j] for j in dropped), weights, sizes)
         # A column dropped from the fixed part may still be needed by a random-effects term.
         left = [j for j in range(p) if j not in dropped]
         needed = [j for j in dropped if written[j] in in_random]
@@ -244,7 +247,7 @@ def _columns(
         columns = np.asfortranarray(columns[:, [*order, len(written)]])
         written = [written[j] for j in order]
     columns.flags.writeable = False
-    return columns, {pieces: j for j, pieces in enumerate(written)}, dropped
+    return columns, {pieces: j for j, pieces in enumerate(written)}, dropped, gone
 
 
 def _warn_dropped(names: list[str]) -> None:
@@ -279,6 +282,7 @@ def _encoder(
     fixed: tuple[CodedColumn, ...],
     bar_columns: list[tuple[CodedColumn, ...]],
     groups: dict[str, GroupingFactor],
+    dropped: DroppedColumns | None,
 ) -> DesignEncoder:
     assert formula.response_node is not None
     return DesignEncoder(
@@ -296,4 +300,5 @@ def _encoder(
         offsets=formula.term_list.offsets,
         response=formula.response_node,
         state=found.evaluator.state,
+        dropped=dropped,
     )

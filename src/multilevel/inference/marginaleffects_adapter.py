@@ -58,7 +58,7 @@ def for_marginaleffects(fit: LinearMixedModel, *, ddf: DdfName = "asymptotic") -
     model = _adapter(classes.ModelAbstract)
     vault = classes.ModelVault(modeldata=_model_data(fit, polars), package="multilevel")
     # The design of new rows is the fit's own, so the package gets no formula to read.
-    vault.formula = lambda data: (None, encoder_of(fit).fixed_matrix(Frame(data)))
+    vault.formula = lambda data: (None, encoder_of(fit).determined_matrix(Frame(data)))
     vault.variable_names = [_response_name(fit), *fixed_variables(fit)]
     return model(fit, vault, ddf)
 
@@ -127,7 +127,7 @@ def _adapter(base: Any) -> Any:
 
         def get_exog(self, newdata: Any) -> Any:
             """Return the fixed-effects design of new data."""
-            return encoder_of(self.model).fixed_matrix(newdata)
+            return encoder_of(self.model).determined_matrix(newdata)
 
         def get_predict(self, params: Any, newdata: Any) -> Any:
             """Return predictions from a design, or from a data frame, with other fixed effects."""

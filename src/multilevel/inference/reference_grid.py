@@ -14,11 +14,8 @@ from multilevel.data.factors import Factor, factorize
 from multilevel.data.frames import Column, unknown_column
 from multilevel.data.levels import level_text
 from multilevel.errors import ControlError, DataError, DataTypeError, UnknownColumnError
-from multilevel.formula.coding import Coding, fill_column
-from multilevel.formula.deparse import deparse
 from multilevel.formula.encoder import DesignEncoder
 from multilevel.formula.syntax import Call, Name, Node, names_in
-from multilevel.formula.values import Variable
 from multilevel.model.source import data_used
 
 if TYPE_CHECKING:
@@ -320,28 +317,11 @@ def grid_forms(fit: LinearMixedModel, variables: Sequence[GridVariable]) -> Line
         rows = np.ones((1, design.n_fixed))
         return LinearForms(rows, np.zeros((1, 0)), np.full(1, offset))
     frame = grid_frame(variables)
-    rows = encoder_of(fit).fixed_matrix(frame)
-    defects = np.zeros((len(rows), 0))
-    if design.dropped_names:
-        used = {name: plain_values(column) for name, column in data_used(fit, fixed_variables(fit)).items()}
-        # A dropped column is a combination of the others in the data; where it is not in the grid, nothing is estimable.
-        weights = np.linalg.lstsq(design.X, _dropped_columns(fit, used), rcond=None)[0]
-        defects = _dropped_columns(fit, frame) - rows @ weights
-    return LinearForms(np.ascontiguousarray(rows), defects, np.full(len(rows), offset))
-
-
-def _dropped_columns(fit: LinearMixedModel, data: Mapping[str, Any]) -> FloatArray:
-    """Return the fixed-effects columns that the fit dropped, made of new data."""
     encoder = encoder_of(fit)
-    evaluator = encoder._evaluator(data)
-    texts = {deparse(node) for term in fit.formula.term_list.terms for node in term.variables}
-    variables: dict[str, Variable] = {text: encoder._variable(evaluator, text) for text in texts}
-    contrasts = dict(fit._data.arguments.get("contrasts") or {})
-    choices = {name if name in texts else deparse(Name(name)): choice for name, choice in contrasts.items()}
-    coding = Coding(variables, choices)
-    kept = {column.pieces for column in encoder.fixed}
-    dropped = [column for column in coding.code(fit.formula.term_list, fixed=True) if column.pieces not in kept]
-    out = np.empty((evaluator.n_rows, len(dropped)), order="F")
-    for j, column in enumerate(dropped):
-        fill_column(out[:, j], column.pieces, variables, coding.matrices)
-    return out
+    if design.dropped_names and encoder.dropped is None:
+        raise DataError(
+            "This fit is from a file of an earlier version, which does not say how the columns that were dropped follow from the"
+            " others, so that it cannot be told which means the data determine; fit the model again."
+        )
+    rows = encoder.fixed_matrix(frame)
+    return LinearForms(np.ascontiguousarray(rows), encoder.defects(frame, rows), np.full(len(rows), offset))

@@ -297,7 +297,7 @@ def cluster_lines(fit: LinearMixedModel, found: Predictions, groups: Any) -> tup
     for t in terms:
         z = encoder._fill(evaluator, encoder.random[order[t]].columns)
         effects += z @ fit._modes[t][picked].T
-    base = np.asarray(encoder._fill(evaluator, encoder.fixed)) @ fit._engine.beta
+    base = encoder.determined_matrix(Frame(grid)) @ fit._engine.beta
     offset = 0.0 if fit._design.offset is None else float(np.mean(fit._design.offset))
     values = base[:, None] + offset + effects
     if found.scale is not None:
@@ -313,7 +313,9 @@ def cluster_lines(fit: LinearMixedModel, found: Predictions, groups: Any) -> tup
     parts["cluster"] = np.tile(np.array([factor.levels[j] for j in picked], dtype=object), rows)
     parts["estimate"] = values.ravel()
     frame = pd.DataFrame(parts)
-    return frame[_occurring(fit, found, factor.codes, picked, frame)].reset_index(drop=True), name, factor.n_levels
+    # The notes of the picture say of combinations that the data do not determine.
+    kept = _occurring(fit, found, factor.codes, picked, frame) & frame["estimate"].notna().to_numpy()
+    return frame[kept].reset_index(drop=True), name, factor.n_levels
 
 
 def _chosen_levels(fit: LinearMixedModel, groups: Any) -> tuple[str, npt.NDArray[np.intp] | None]:

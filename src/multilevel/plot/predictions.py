@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -234,6 +235,7 @@ def draw_predictions(
     n_columns = min(n_panels, 3)
     width = WIDTH if n_panels == 1 else min(11.0, 3.2 * n_columns + 1.0)
     notes = _notes(fit, found, level, ddf)
+    found = replace(found, frame=found.frame.dropna(subset=["estimate"]))
     picture = p9.ggplot(found.frame, p9.aes("x", "estimate"))
     if show_data:
         rows = raw_data(fit, found)
@@ -354,8 +356,8 @@ def _notes(fit: LinearMixedModel, found: Predictions, level: float, ddf: str) ->
         notes.append(f"Transformed back from {found.scale.name}({found.scale.of}).")
     missing = int(found.frame["estimate"].isna().sum())
     if missing:
-        notes.append(f"{missing} combinations are not determined by the data and are left out.")
-        found.frame.dropna(subset=["estimate"], inplace=True)
+        what = "1 combination is" if missing == 1 else f"{missing} combinations are"
+        notes.append(f"{what} not determined by the data and left out.")
     return notes
 
 
