@@ -22,7 +22,7 @@ from multilevel.inference.reference_grid import (
     grid_variables,
     plain_values,
 )
-from multilevel.inference.response_scale import ResponseScale, response_scale
+from multilevel.inference.response_scale import ResponseScale, scale_of_response
 from multilevel.model.source import data_used
 from multilevel.plot.prediction_terms import PlotTerm, plot_terms
 from multilevel.plot.style import sampled
@@ -103,7 +103,7 @@ def predictions(
         fixed[variable.name] = list(own)
         if len(own) == 1:
             held[variable.name] = own[0]
-    back = response_scale(encoder_of(fit).response) if scale == "response" else None
+    back = scale_of_response(fit) if scale == "response" else None
     means = emmeans(
         fit, names, at=fixed, weights=weights, ddf=ddf, type="linear" if back is None else "response", level=level
     )

@@ -353,7 +353,7 @@ def _notes(fit: LinearMixedModel, found: Predictions, level: float, ddf: str) ->
     if fit._design.offset is not None:
         notes.append("The offset is at its mean.")
     if found.scale is not None:
-        notes.append(f"Transformed back from {found.scale.name}({found.scale.of}).")
+        notes.append(f"Transformed back from {found.scale.text}.")
     missing = int(found.frame["estimate"].isna().sum())
     if missing:
         what = "1 combination is" if missing == 1 else f"{missing} combinations are"
