@@ -11,7 +11,8 @@ import multilevel as ml
 import small_models as sm
 from multilevel.engine.control import LmerControl
 from multilevel.formula.design import Design
-from multilevel.model.lmer import FitSource, fit_design
+from multilevel.model.lmer import fit_design
+from multilevel.model.source import FitSource
 
 
 def fit_of(given: Design, reml: bool = True) -> ml.LinearMixedModel:

@@ -14,6 +14,7 @@ from multilevel.engine.products import cross_products_of
 from multilevel.engine.structures import PATTERNED
 from multilevel.formula.design import Design, GroupingFactor, LevelRelation, RandomTerm
 from multilevel.formula.grammar import parse_formula
+from multilevel.model.fitted import LinearMixedModel
 
 FORMULA = parse_formula("y ~ x + (1 | g)")
 
@@ -320,3 +321,8 @@ def with_response(given: Design, response: np.ndarray) -> Design:
     columns = given.columns.copy(order="F")
     columns[:, -1] = response
     return replace(given, columns=columns)
+
+
+def without_data(fit: LinearMixedModel) -> LinearMixedModel:
+    """Return a fit with its rows and without the columns of its data, such as one of an old file."""
+    return replace(fit, _design=replace(fit._design, data=None))

@@ -185,11 +185,13 @@ def test_rows_left_out(tmp_path):
         assert again.update(". ~ . - Days").nobs == 178
 
 
-def test_a_fit_after_refit_has_no_data_frame(tmp_path):
+def test_a_fit_after_refit_is_saved_with_its_response(tmp_path):
     fit = rc.fit("sleepstudy_reml")
     again = reload(fit.refit(fit.get_me("y") * 2), tmp_path, data=True)
-    assert again._data.frame is None
     assert again.fixef.iloc[1] == pytest.approx(2 * fit.fixef.iloc[1])
+    np.testing.assert_allclose(again.augment()["Reaction"], 2 * fit.get_me("y"))
+    smaller = again.update(". ~ . - Days")
+    assert smaller.fixef.iloc[0] == pytest.approx(2 * fit.update(". ~ . - Days").fixef.iloc[0])
 
 
 def test_data_that_parquet_cannot_hold(tmp_path):
@@ -495,7 +497,8 @@ def test_tables_that_expand_are_refused_before_they_are_decoded(tmp_path):
     zeros = pa.array(np.zeros(20_000_000, dtype=np.int8))
     # a few bytes that are 20 million rows, and one long text that stands in every row
     rows = parquet({"x": zeros})
-    text = parquet({"x": pa.array(["a" * 1_000_000] * n)})
+    own = {name: pa.array(machines[name]) for name in machines}
+    text = parquet({**own, "x": pa.array(["a" * 1_000_000] * n)})
     code = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, dtype=np.int8)), pa.array(["a" * 1_000_000]))
     wide = parquet({f"x{i}": pa.array(np.zeros(n)) for i in range(3000)})
     for content, bound, words in (
@@ -512,9 +515,11 @@ def test_tables_that_expand_are_refused_before_they_are_decoded(tmp_path):
             ml.load(path, max_bytes=bound)
         assert pa.default_memory_pool().max_memory() <= max(before, pa.total_allocated_bytes() + 4_000_000)
     # A text that stays in a dictionary is not laid out, and there is room for the other where more is allowed.
-    for content in (text, parquet({"x": code})):
+    for content in (text, parquet({**own, "x": code})):
         again = ml.load(altered(tmp_path, arrays={"rows/frame.parquet": content}), max_bytes=100_000_000)
         assert set(again._data.frame["x"]) == {"a" * 1_000_000}
+    with pytest.raises(ml.DataError, match="no column named 'score'"):
+        ml.load(altered(tmp_path, arrays={"rows/frame.parquet": parquet({"x": code})}), max_bytes=100_000_000)
 
 
 def test_tables_of_many_rows_come_back_as_they_were(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+import re
 import sys
 import warnings
 
@@ -12,6 +13,9 @@ import pandas as pd
 import pytest
 
 import multilevel as ml
+from multilevel.data.frames import Frame
+from multilevel.formula.evaluate import Evaluator
+from multilevel.formula.syntax import parse_expression
 from multilevel.inference.marginaleffects_adapter import for_marginaleffects
 from multilevel.inference.mean_contrasts import contrast_weights
 from multilevel.inference.response_scale import response_scale
@@ -233,27 +237,101 @@ def test_back_transformed():
     assert response.pairs().to_frame().contrast[0] == "high / low"
     rooted = ml.emmeans(ml.lmer("sqrt(y) ~ arm + (1 | g)", data()), "arm", type="response").pairs()
     assert "Results are on the sqrt scale of y, not that of the response" in rooted.notes
-    with pytest.raises(ml.ControlError, match="way back"):
-        ml.emmeans(ml.lmer("I(y^2) ~ arm + (1 | g)", data()), "arm", type="response")
+    for text in ("sin(y)", "cos(y) / 2", "round(y)", "abs(y - 11)", "(y - 11)^2", "y + y^2"):
+        with pytest.raises(ml.ControlError, match=f"way back from {re.escape(repr(text.replace(' / ', '/')))}"):
+            ml.emmeans(ml.lmer(f"{text} ~ arm + (1 | g)", data()), "arm", type="response")
 
 
-@pytest.mark.parametrize(
-    "text", ["log(y)", "log2(y)", "log10(y)", "log1p(y)", "sqrt(y)", "exp(y)", "log(y + 2)", "(log(y))"]
-)
+WAYS = """log(y)  log2(y)  log10(y)  log1p(y)  sqrt(y)  exp(y)  expm1(y)  log(y + 2)  (log(y))  log(y, 10)  log(y, base = 3)  1/y
+I(1/y)  2/y  y^2  I(y^2)  y^3  y^-1  y^-2  y^-3  y^(1/3)  I(y^0.25)  y/100  y - 5  5 - y  -y  100 * y  I(sqrt(y))  asin(sqrt(y/3))
+acos(y/3)  atan(y)  sinh(y)  tanh(y)  2 * log(y)  log(y)/2  10 - log(2 * y)  1/sqrt(y + 1)  (y - 3)^2  2^y  0.5^y  log(log(y + 3))
+scale(y)  scale(y, scale = FALSE)  scale(y, center = FALSE)  center(y)  scale(log(y))  log(scale(y) + 5)  log(y/(3 - y)/(3 - y))
+log((y/3)/(1 - y/3))  identity(y + 1)"""
+
+
+@pytest.mark.parametrize("text", [part for line in WAYS.splitlines() for part in line.split("  ")])
 def test_ways_back(text):
-    from multilevel.data.frames import Frame
-    from multilevel.formula.evaluate import Evaluator
-    from multilevel.formula.syntax import parse_expression
-
     y = np.array([0.5, 1.0, 2.0])
-    node = parse_expression(text)
-    scale = response_scale(node)
-    there = np.asarray(Evaluator(Frame({"y": y})).value(node))
+    frame = Frame({"y": y})
+    node, evaluator = parse_expression(text), Evaluator(frame)
+    there = np.asarray(evaluator.value(node))
+    scale = response_scale(node, evaluator.state, evaluator.value)
+    if text.count("y") > 2:
+        assert scale is None
+        return
+    assert scale.of == "y"
     np.testing.assert_allclose(scale.back(there), y)
     step = 1e-6
-    np.testing.assert_allclose(
-        scale.slope(there), np.abs(scale.back(there + step) - scale.back(there - step)) / (2 * step), rtol=1e-6
-    )
+    slope = (scale.back(there + step) - scale.back(there - step)) / (2 * step)
+    np.testing.assert_allclose(scale.slope(there), np.abs(slope), rtol=1e-5)
+    low, high = scale.interval(there, there - 1e-3, there + 1e-3)
+    assert ((low < y) & (y < high)).all()
+    np.testing.assert_allclose(high - low, 2e-3 * np.abs(slope), rtol=1e-3)
+
+
+def test_even_powers_need_one_sign():
+    def scale(values, text="y^2"):
+        return response_scale(parse_expression(text), None, lambda _: np.array(values))
+
+    assert scale([-1.0, 2.0]) is None
+    assert scale([-1.0, 2.0], "y^-2") is None
+    np.testing.assert_allclose(scale([1.0, 2.0]).back(np.array([4.0])), 2.0)
+    np.testing.assert_allclose(scale([-1.0, 0.0]).back(np.array([4.0])), -2.0)
+    low, high = scale([-1.0, 0.0]).interval(np.array([4.0]), np.array([1.0]), np.array([9.0]))
+    assert (low[0], high[0]) == (-3.0, -1.0)
+    assert response_scale(parse_expression("y^2")) is None
+
+
+def test_ends_of_intervals_beyond_what_a_transformation_gives():
+    def ends(text, middle, low, high):
+        scale = response_scale(parse_expression(text), None, lambda _: np.ones(1))
+        return tuple(float(end[0]) for end in scale.interval(*(np.array([value]) for value in (middle, low, high))))
+
+    assert ends("1/y", 2.0, 1.0, 4.0) == (0.25, 1.0)
+    assert ends("1/y", 2.0, -1.0, 4.0) == (0.25, np.inf)
+    assert ends("1/y", -2.0, -4.0, 1.0) == (-np.inf, -0.25)
+    assert ends("sqrt(y)", 1.0, -1.0, 2.0) == (0.0, 4.0)
+    assert ends("exp(y)", 1.0, -1.0, np.e) == (-np.inf, 1.0)
+    assert ends("y^2", 1.0, -1.0, 4.0) == (0.0, 2.0)
+    assert ends("asin(sqrt(y))", 0.5 * np.pi - 0.1, 0.5 * np.pi - 0.2, 2.0)[1] == 1.0
+    assert ends("-log(y)", 0.0, -1.0, 1.0) == pytest.approx((1 / np.e, np.e))
+
+
+def test_scaled_responses_come_back():
+    """R's emmeans (1.8.4) gives the same for scale(y) and its like; it has no way back from 1/y and powers."""
+    plain = ml.emmeans(ml.lmer("y ~ arm + (1 | g)", data()), "arm").to_frame()
+    for text in ("scale(y)", "scale(y, scale = FALSE)", "center(y)", "y/100", "3 - y"):
+        found = ml.emmeans(ml.lmer(f"{text} ~ arm + (1 | g)", data()), "arm", type="response").to_frame()
+        pd.testing.assert_frame_equal(found, plain, rtol=1e-5)
+    means = ml.emmeans(ml.lmer("scale(y) ~ arm + (1 | g)", data()), "arm", type="response")
+    assert "Transformed back from the scale of scale(y)" in means.notes
+    assert "Results are on the scale of scale(y), not that of the response" in means.pairs().notes
+
+
+def test_ratios_of_logarithms_that_are_multiplied_or_added_to():
+    plain = ml.emmeans(ml.lmer("log(y) ~ arm + (1 | g)", data()), "arm", type="response")
+    for text in ("log(y, 10)", "2 * log(y)", "log(y)/3", "1 - log(3 * y)", "log2(y/7)", "-log10(y) + 2"):
+        found = ml.emmeans(ml.lmer(f"{text} ~ arm + (1 | g)", data()), "arm", type="response")
+        pd.testing.assert_frame_equal(found.to_frame(), plain.to_frame(), rtol=1e-5)
+        pd.testing.assert_frame_equal(
+            found.pairs().to_frame().drop(columns="statistic"),
+            plain.pairs().to_frame().drop(columns="statistic"),
+            rtol=1e-4,
+        )
+    for text in ("log(y + 1)", "log1p(y)", "log((y/100)/(1 - y/100))", "sqrt(y)"):
+        pairs = ml.emmeans(ml.lmer(f"{text} ~ arm + (1 | g)", data()), "arm", type="response").pairs()
+        assert pairs.to_frame().contrast[0] == "high - low"
+        assert any("not that of the response" in note for note in pairs.notes)
+
+
+def test_an_estimate_that_no_response_has():
+    frame = data().assign(z=lambda d: np.abs(d.y - d.y.mean()) * 1e-3)
+    means = ml.emmeans(ml.lmer("z^2 ~ arm + y + (1 | g)", frame), "arm", at={"y": [-1e6]}, type="response")
+    if (means.linear.estimate < 0).any():
+        assert any("no response has the estimate as its z^2" in note for note in means.notes)
+    else:
+        means = ml.emmeans(ml.lmer("z^2 ~ arm + y + (1 | g)", frame), "arm", at={"y": [1e6]}, type="response")
+        assert any("no response has the estimate as its z^2" in note for note in means.notes)
 
 
 # ---- designs that are not of full rank -------------------------------------------------------------------------------------

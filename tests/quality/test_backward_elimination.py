@@ -11,6 +11,7 @@ import pytest
 
 import multilevel as ml
 from reference_cases import frame, reference
+from small_models import without_data
 
 MODELS = {model["name"]: model for model in reference("step")["steps"]}
 COLUMNS = {
@@ -152,7 +153,7 @@ def test_bad_options():
         with pytest.raises(error, match=message):
             ml.step(fit, **options)
     with pytest.raises(ml.DataError, match="no data frame"):
-        ml.step(fit.refit(fit.get_me("y")))
+        ml.step(without_data(fit))
 
 
 def test_forms_of_output():

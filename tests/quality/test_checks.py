@@ -10,6 +10,7 @@ from scipy.special import ndtri
 import multilevel as ml
 import reference_cases as rc
 from multilevel.quality.checks.result import Check, listed, number, p_text
+from small_models import without_data
 
 MODELS = {model["name"]: model for model in rc.reference("checks")["models"]}
 SCENARIOS = [name for name in MODELS if name.startswith("scenario")]
@@ -212,7 +213,7 @@ def test_the_order_of_rows(simulated):
     with pytest.raises(ml.DataError, match="lacks a value in 1"):
         ml.check_autocorrelation(fit, np.r_[np.nan, np.ones(1199)])
     with pytest.raises(ml.DataError, match="not at hand"):
-        ml.check_autocorrelation(fit.refit(simulated["clean"]), "t")
+        ml.check_autocorrelation(without_data(fit), "t")
 
 
 def test_scale_of_the_response_does_not_matter(simulated):

@@ -13,6 +13,7 @@ import small_models as sm
 from dense_deletion import Projection, fit_of
 from multilevel.quality import row_solutions as rows_module
 from multilevel.quality.deletion import delete_groups, delete_rows
+from small_models import without_data
 
 MODELS = {model["name"]: model for model in rc.reference("influence")["models"]}
 
@@ -205,7 +206,7 @@ def test_what_cannot_be_used():
     with pytest.raises(ml.ControlError, match="threads"):
         ml.influence(fit, exact=True, threads=0)
     with pytest.raises(ml.DataError, match="not at hand"):
-        ml.influence(fit.refit(fit.get_me("y")), "Days")
+        ml.influence(without_data(fit), "Days")
     none = ml.lmer("Reaction ~ 0 + (1 | Subject)", ml.load_dataset("sleepstudy"))
     for call in (ml.influence, ml.cooks_distance):
         with pytest.raises(ml.DataError, match="no fixed effects"):

@@ -10,6 +10,7 @@ import pytest
 
 import multilevel as ml
 from reference_cases import frame, reference
+from small_models import without_data
 
 COMPONENTS = {model["name"]: model for model in reference("step")["components"]}
 
@@ -204,7 +205,7 @@ def test_bad_options():
         with pytest.raises(ml.ControlError, match=message):
             ml.reduce_random_effects(sleepstudy(), **options)
     with pytest.raises(ml.DataError, match="no data frame"):
-        ml.reduce_random_effects(sleepstudy().refit(sleepstudy().get_me("y")))
+        ml.reduce_random_effects(without_data(sleepstudy()))
 
 
 def test_reductions_in_all_forms():

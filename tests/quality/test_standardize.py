@@ -12,6 +12,7 @@ import pytest
 import multilevel as ml
 from multilevel.quality.scaling import scale_of, weighted_median
 from reference_cases import frame, reference
+from small_models import without_data
 
 VARIANTS = {
     "plain": {},
@@ -373,7 +374,7 @@ def test_bad_options():
     with pytest.raises(ml.ControlError, match="grouping factors primary, second"):
         ml.standardize_parameters(fitted("scottish"), "pseudo")
     with pytest.raises(ml.DataError, match="no data frame"):
-        ml.standardize_fit(fit.refit(fit.get_me("y")))
+        ml.standardize_fit(without_data(fit))
 
 
 def test_forms_of_output():

@@ -34,7 +34,7 @@ class Frame:
         whose name is no text, such as a number, goes by the text of its name.
     """
 
-    __slots__ = ("_columns", "_kind", "_native", "_own_names", "n_rows")
+    __slots__ = ("_columns", "_given", "_kind", "_native", "_own_names", "n_rows")
 
     def __init__(self, data: Any) -> None:
         self._kind: str
@@ -53,6 +53,7 @@ class Frame:
             self._native = eager.to_native() if wrapped else eager
             names = eager.columns
             self.n_rows = len(eager)
+        self._given: dict[str, Any] = {}
         given = list(names)
         self._columns = [column_name(name) for name in given]
         self._own_names = dict(zip(self._columns, given, strict=True))
@@ -113,7 +114,9 @@ class Frame:
             raise UnknownColumnError(unknown_column(name, self._columns))
         own = self._own_names[name]
         if self._kind == "pandas":
-            return _from_pandas(name, self._native[own])
+            # Looking a column up takes pandas longer than all that follows: `given` need not do it again.
+            series = self._given[name] = self._native[own]
+            return _from_pandas(name, series)
         if self._kind == "mapping":
             return column_from_values(name, self._native[own])
         native = self._native.to_native()
@@ -125,6 +128,10 @@ class Frame:
     def own_name(self, name: str) -> Any:
         """Return the name of a column as the data have it, which need not be text."""
         return self._own_names[name]
+
+    def given(self, name: str) -> Any:
+        """Return a column of a pandas frame or a mapping as it stands there."""
+        return self._given[name] if name in self._given else self._native[self._own_names[name]]
 
     def _dictionary_order(self, name: str) -> str:
         """Say what the order of an Arrow dictionary means: nothing, the order of levels, or an ordering of values.
@@ -256,7 +263,9 @@ def _from_pandas(name: str, series: Any) -> Column:
     pandas = sys.modules["pandas"]
     dtype = series.dtype
     if isinstance(dtype, pandas.CategoricalDtype):
-        return Column(name, _from_categories(name, dtype.categories, values.codes, ordered=bool(dtype.ordered)))
+        # A copy even where the type is right: the frame may be changed.
+        codes = values.codes.astype(np.int32)
+        return Column(name, _from_categories(name, dtype.categories, codes, ordered=bool(dtype.ordered)))
     if isinstance(dtype, pandas.StringDtype):
         codes, uniques = pandas.factorize(values, sort=True)
         return text_column(name, factor_from_codes(codes, Levels(uniques.to_numpy(dtype=object))))

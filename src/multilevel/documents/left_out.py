@@ -9,7 +9,8 @@ import numpy as np
 
 from multilevel.errors import DataError
 from multilevel.model.identification import identification_notes
-from multilevel.quality.source_data import data_of, only_rows
+from multilevel.model.source import used_frame
+from multilevel.quality.source_data import only_rows
 from multilevel.reporting.summary import problems
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ def unused_levels(fit: LinearMixedModel) -> dict[str, tuple[str, ...]]:
     import narwhals.stable.v2 as nw
 
     try:
-        data = data_of(fit)
+        data = used_frame(fit)
     except DataError:
         return {}
-    frame = _frame(data)
+    frame = _frame(data.native())
     if frame is None:
         return {}
     names = {quoted or plain for quoted, plain in _NAME.findall(str(fit.formula))}

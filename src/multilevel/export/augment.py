@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,13 +10,14 @@ import numpy.typing as npt
 
 from multilevel.data.frames import Frame, column_name
 from multilevel.data.labels import distinct
-from multilevel.errors import ControlError, DataError
+from multilevel.errors import ControlError, DataError, RankDeficiencyWarning
 from multilevel.formula.syntax import names_in
 from multilevel.model.prediction import prediction_variances
 from multilevel.model.prediction_rows import training_rows
 from multilevel.model.random_selection import select_random
 from multilevel.model.residual_structure import refuse_structures, relative_deviations
 from multilevel.model.simulation import marginal_mean
+from multilevel.model.source import used_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +38,7 @@ def augment(
         The fitted model.
     data : data frame, optional
         The data of the fit, with all the columns that the result shall have; by default the variables of the model in the rows
-        that it used. Rows that the fit left out have NaN.
+        that it used, as they were then. Rows that the fit left out have NaN.
     newdata : data frame, optional
         New data instead: they get ``.fitted``, ``.fixed`` and, where the response is among them, ``.resid``.
     allow_new_levels : bool
@@ -72,10 +74,9 @@ def augment(
             raise ControlError("Give data (those of the fit) or newdata, not both.")
         return _of_new_data(fit, newdata, allow_new_levels)
     design = fit._design
-    given = fit._data.frame if data is None else data
-    if given is None:
+    if data is None and design.data is None:
         raise DataError("The fit holds no data frame; give data=, or newdata=.")
-    frame = as_pandas(given)
+    frame = as_pandas(used_frame(fit).native() if data is None else data)
     if data is None:
         own = {column_name(name): name for name in frame.columns}
         frame = frame[[own[name] for name in _variables(fit) if name in own]]
@@ -146,10 +147,11 @@ def _of_new_data(fit: LinearMixedModel, newdata: Any, allow_new_levels: bool) ->
     import pandas as pd
 
     frame = as_pandas(newdata)
-    found = {
-        ".fitted": fit.predict(newdata, allow_new_levels=allow_new_levels).to_numpy(),
-        ".fixed": fit.predict(newdata, re_formula=False).to_numpy(),
-    }
+    found = {".fitted": fit.predict(newdata, allow_new_levels=allow_new_levels).to_numpy()}
+    with warnings.catch_warnings():
+        # What the data do not determine has been said of the first.
+        warnings.simplefilter("ignore", RankDeficiencyWarning)
+        found[".fixed"] = fit.predict(newdata, re_formula=False).to_numpy()
     encoder = fit._design.encoder
     if encoder is not None and all(name in Frame(newdata) for name in names_in(encoder.response)):
         found[".resid"] = encoder.response_values(Frame(newdata)) - found[".fitted"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +15,7 @@ import numpy.typing as npt
 
 from multilevel._version import __version__
 from multilevel.arguments import checked
-from multilevel.errors import DataError, FileError, MissingFileError
+from multilevel.errors import DataError, FileError, MissingFileError, MultilevelWarning
 from multilevel.export.archive import MAX_BYTES, ArchiveReader, ArchiveWriter
 from multilevel.export.rows_not_saved import RowsNotSaved
 from multilevel.export.stored_consistency import check_design
@@ -42,8 +44,10 @@ from multilevel.export.stored_residuals import (
     with_residual,
 )
 from multilevel.export.stored_rows import restore_rows, store_rows
+from multilevel.formula.build import build_design
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
 from multilevel.model.fit_facts import StoredFacts
+from multilevel.model.source import FitSource
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -272,9 +276,10 @@ def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedMode
         residual=restore_residual_design(manifest.get("residual"), reader, nobs),
     )
     check_design(design)
-    frame = None
+    frame, arguments = None, _arguments(manifest, reader)
     if rows is not None:
-        design, frame = restore_rows(design, rows, reader)
+        design, frame = restore_rows(design, rows, arguments, reader)
+        design = _with_dropped_columns(design, arguments)
     if design.residual is not None:
         require((manifest["residual"]["rows"] is None) == (rows is None), "the residual structure is incomplete")
         engine = with_residual(engine, design, manifest["residual"], reader)
@@ -288,18 +293,33 @@ def _restore(manifest: dict[str, Any], reader: ArchiveReader) -> LinearMixedMode
         engine,
         bool(manifest["reml"]),
         restore_control(manifest["control"]),
-        _source(manifest, reader, frame),
+        FitSource(frame, MappingProxyType(arguments)),
         stored_facts,
     )
 
 
-def _source(manifest: dict[str, Any], reader: ArchiveReader, frame: Any) -> Any:
-    from multilevel.model.lmer import FitSource
+def _with_dropped_columns(design: Design, arguments: dict[str, Any]) -> Design:
+    """Return the design with what an earlier version did not save: how the columns that were dropped follow from the others."""
+    encoder = design.encoder
+    if not design.dropped_names or encoder is None or encoder.dropped is not None or design.data is None:
+        return design
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MultilevelWarning)
+        again = build_design(design.formula, design.data, **arguments)
+    require(
+        again.encoder is not None
+        and (again.fixed_names, again.dropped_names) == (design.fixed_names, design.dropped_names),
+        "the data do not give its columns",
+    )
+    return replace(design, encoder=replace(encoder, dropped=again.encoder.dropped if again.encoder else None))
 
+
+def _arguments(manifest: dict[str, Any], reader: ArchiveReader) -> dict[str, Any]:
+    """Return the arguments of `lmer` that the fit had."""
     arguments = {str(name): restore_argument(value) for name, value in manifest["arguments"].items()}
     arguments["residual"] = restore_residual_parts(manifest.get("residual_argument", []))
     arguments["relationship"] = restore_relationships(manifest.get("relationships", []), reader)
-    return FitSource(frame, MappingProxyType(arguments))
+    return arguments
 
 
 # ---- what is worked out of the rows ------------------------------------------------------------------------------------

@@ -51,7 +51,13 @@ def _check_encoder(design: Design, encoder: DesignEncoder) -> None:
         require(
             text in encoder.levels and matrix.shape[0] == len(encoder.levels[text]), "contrasts do not fit their factor"
         )
-    for column in (*encoder.fixed, *(column for term in encoder.random for column in term.columns)):
+    gone = () if encoder.dropped is None else encoder.dropped.columns
+    require(
+        encoder.dropped is None
+        or (len(gone), len(encoder.dropped.weights)) == (len(design.dropped_names), design.n_fixed),
+        "the design's memory has other dropped columns",
+    )
+    for column in (*encoder.fixed, *gone, *(column for term in encoder.random for column in term.columns)):
         _check_pieces(column, encoder)
 
 

@@ -13,7 +13,7 @@ from multilevel.data.times import zone_name
 from multilevel.export.archive import ArchiveReader, ArchiveWriter
 from multilevel.formula.coding import CodedColumn
 from multilevel.formula.deparse import deparse
-from multilevel.formula.encoder import DesignEncoder, GroupEncoder, RandomEncoder
+from multilevel.formula.encoder import DesignEncoder, DroppedColumns, GroupEncoder, RandomEncoder
 from multilevel.formula.grammar import Formula, insert_constants, parse_formula
 from multilevel.formula.splines import OrthogonalPolynomials, SplineBasis
 from multilevel.formula.syntax import R_CONSTANTS, Constant, Node, parse_expression, walk
@@ -180,6 +180,13 @@ def store_encoder(encoder: DesignEncoder, groups: dict[str, int], writer: Archiv
         "response": deparse(encoder.response),
         "state": [[text, store_state(value)] for text, value in encoder.state.items()],
         "constants": sorted(spelled_constants(encoder)),
+        "dropped": None
+        if encoder.dropped is None
+        else {
+            "columns": [_store_column(column) for column in encoder.dropped.columns],
+            "weights": writer.array("dropped/weights", encoder.dropped.weights),
+            "sizes": writer.array("dropped/sizes", encoder.dropped.sizes),
+        },
     }
 
 
@@ -208,6 +215,7 @@ def restore_encoder(stored: Any, levels: list[Levels], reader: ArchiveReader) ->
         offsets=tuple(map(read, texts(stored["offsets"]))),
         response=read(str(stored["response"])),
         state={str(text): restore_state(value) for text, value in stored["state"]},
+        dropped=None if stored.get("dropped") is None else _restore_dropped(stored["dropped"], reader),
     )
 
 
@@ -227,6 +235,14 @@ def spelled_constants(encoder: DesignEncoder) -> set[str]:
 def known_constants(stored: Any) -> dict[str, float | bool]:
     """Return what the names stand for that a stored design has as constants."""
     return {name: R_CONSTANTS[name] for name in texts(stored.get("constants", []))}
+
+
+def _restore_dropped(stored: Any, reader: ArchiveReader) -> DroppedColumns:
+    columns = tuple(_restore_column(column) for column in stored["columns"])
+    weights, sizes = reader.array(stored["weights"], "f", 2), reader.array(stored["sizes"], "f", 1)
+    require(weights.shape[1] == sizes.size == len(columns) > 0, "the dropped columns are incomplete")
+    require(bool(np.isfinite(weights).all() and np.isfinite(sizes).all()), "the dropped columns are damaged")
+    return DroppedColumns(columns, weights, sizes)
 
 
 def _store_column(column: CodedColumn) -> list[Any]:

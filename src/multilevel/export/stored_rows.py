@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from multilevel.data.caller import warn_caller
+from multilevel.data.frames import Frame
+from multilevel.data.kept import KeptFrame, keep_columns
+from multilevel.errors import MultilevelWarning
 from multilevel.export.archive import ArchiveReader, ArchiveWriter
-from multilevel.export.stored_formula import require
+from multilevel.export.stored_formula import require, texts
 from multilevel.export.stored_tables import frame_content, read_table, table_content
 from multilevel.formula.design import Design, GroupingFactor
+from multilevel.formula.residual import residual_names, residual_parts
+from multilevel.model.source import frame_changes, whole_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,13 +44,21 @@ def store_rows(fit: LinearMixedModel, factors: list[GroupingFactor], writer: Arc
         labels.columns = pd.Index([f"level {i}" for i in range(labels.shape[1])])
         found["labels"] = writer.member("rows/labels.parquet", table_content(labels))
         found["label_names"] = [None if name is None else str(name) for name in design.row_labels.names]
-    frame = getattr(fit._data, "frame", None)
-    if frame is not None:
-        found["frame"] = writer.member("rows/frame.parquet", frame_content(frame))
+    if design.data is not None:
+        if changes := frame_changes(fit):
+            warn_caller(
+                f"Only the columns that the fit used are saved with it, as they were: {changes}.", MultilevelWarning
+            )
+        # A version that knows nothing of replaced responses must take such a fit for one without a frame.
+        place = "frame_without_response" if design.response_replaced else "frame"
+        found[place] = writer.member("rows/frame.parquet", frame_content(whole_frame(fit)))
+        found["used"] = design.data.columns
     return found
 
 
-def restore_rows(design: Design, stored: Any, reader: ArchiveReader) -> tuple[Design, Any]:
+def restore_rows(
+    design: Design, stored: Any, arguments: Mapping[str, Any], reader: ArchiveReader
+) -> tuple[Design, Any]:
     """Return the design with its rows, and the data frame or None."""
     nobs, n_columns = design.columns.shape
     columns = np.asfortranarray(reader.array(stored["columns"], "f", 2))
@@ -58,11 +73,34 @@ def restore_rows(design: Design, stored: Any, reader: ArchiveReader) -> tuple[De
     labels = None
     if stored["labels"] is not None:
         labels = _labels(read_table(stored["labels"], reader, design.n_rows), stored["label_names"])
-    frame = None if stored["frame"] is None else read_table(stored["frame"], reader, design.n_rows)
-    if frame is not None:
+    replaced = stored.get("frame_without_response")
+    member = stored["frame"] if replaced is None else replaced
+    frame = data = None
+    if member is not None:
+        frame = read_table(member, reader, design.n_rows)
         frame.index = frame.index if labels is None else labels
-    whole = dataclasses.replace(design, columns=columns, weights=weights, offset=offset, kept=kept, row_labels=labels)
+        data = _used_columns(frame, design, stored.get("used"), arguments)
+    whole = dataclasses.replace(
+        design,
+        columns=columns,
+        weights=weights,
+        offset=offset,
+        kept=kept,
+        row_labels=labels,
+        data=data,
+        response_replaced=replaced is not None,
+    )
     return whole, frame
+
+
+def _used_columns(frame: Any, design: Design, names: Any, arguments: Mapping[str, Any]) -> KeptFrame:
+    """Return the columns that the fit used; files of earlier versions do not name them."""
+    if names is None:
+        beside = [name for name in (arguments["weights"], arguments["offset"]) if isinstance(name, str)]
+        names = [*design.formula.variables, *beside, *residual_names(residual_parts(arguments["residual"]))]
+    found = Frame(frame)
+    used = {name: found.column(name) for name in texts(names)}
+    return keep_columns(found, used, lambda _: None, lambda _: None)
 
 
 def _labels(frame: pd.DataFrame, names: list[str | None]) -> Any:

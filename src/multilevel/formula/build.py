@@ -13,6 +13,7 @@ import numpy.typing as npt
 from multilevel.data.caller import warn_caller
 from multilevel.data.factors import Factor, combine
 from multilevel.data.frames import Frame, unknown_column
+from multilevel.data.kept import keep_columns
 from multilevel.data.memory import memory_errors_explained, require_memory
 from multilevel.data.missing import check_na_action
 from multilevel.errors import (
@@ -23,12 +24,12 @@ from multilevel.errors import (
     RankDeficiencyWarning,
     UnknownColumnError,
 )
-from multilevel.formula.coding import CodedColumn, Coding, Pieces, fill_column, with_distinct_names
+from multilevel.formula.coding import NUMERIC, CodedColumn, Coding, Pieces, fill_column, with_distinct_names
 from multilevel.formula.deparse import deparse
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
-from multilevel.formula.encoder import DesignEncoder, GroupEncoder, RandomEncoder
+from multilevel.formula.encoder import DesignEncoder, DroppedColumns, GroupEncoder, RandomEncoder
 from multilevel.formula.grammar import Bar, Formula, parse_formula
-from multilevel.formula.rank import dependent_columns
+from multilevel.formula.rank import dependence
 from multilevel.formula.relationship import Relationship, related_factor, relationships
 from multilevel.formula.residual import residual_design
 from multilevel.formula.structured import ORDERED
@@ -56,6 +57,7 @@ def build_design(
     na_action: str = "omit",
     residual: Any = None,
     relationship: Any = None,
+    response: FloatArray | None = None,
 ) -> Design:
     """Make the design of a mixed model.
 
@@ -82,6 +84,8 @@ def build_design(
         The residual structure: what `var_ident`, `cor_ar1` or `cor_car1` returns, or a list of such.
     relationship
         For grouping factors by name, how their levels are related: what `relationship` takes or returns.
+    response
+        The response, one number per row, where it is not what the formula makes of the data.
 
     Returns
     -------
@@ -96,7 +100,7 @@ def build_design(
     na_action = check_na_action(na_action)
     formula = parse_formula(formula)
     _check_complete(formula)
-    frame = Frame(data)
+    frame = data if isinstance(data, Frame) else Frame(data)
     if frame.n_rows == 0:
         raise DataError("The data have no rows.")
     if formula.has_dot:
@@ -105,11 +109,25 @@ def build_design(
     for hint in formula.hints:
         warn_caller(hint, FormulaWarning)
     with memory_errors_explained("Making the model's columns"):
-        found = evaluate_variables(formula, frame, weights, offset, residual)
+        found = evaluate_variables(formula, frame, weights, offset, residual, response)
+        factors = dict(found.group_factors)
         kept = drop_missing(found, na_action)
         check_values(found)
         hint_at_text(found)
-        return _assemble(formula, frame, found, kept, contrasts or {}, na_action, relationships(relationship))
+        for name in (weights, offset):
+            if isinstance(name, str):
+                found.evaluator.column(name)
+        return _assemble(
+            formula,
+            frame,
+            found,
+            kept,
+            contrasts or {},
+            na_action,
+            relationships(relationship),
+            factors,
+            response_replaced=response is not None,
+        )
 
 
 def _check_complete(formula: Formula) -> None:
@@ -132,6 +150,9 @@ def _assemble(
     contrasts: Mapping[str, Any] | str,
     na_action: str,
     related: dict[str, Relationship],
+    factors: dict[str, Factor],
+    *,
+    response_replaced: bool,
 ) -> Design:
     _check_memory(formula, found)
     coding = Coding(found.variables, _contrasts_by_factor(formula, found, frame, contrasts))
@@ -145,7 +166,7 @@ def _assemble(
                 f"relationship names {name!r}, which is no grouping factor of the model; there are {', '.join(groups)}."
             )
         groups[name] = related_factor(groups[name], known)
-    columns, positions, dropped = _columns(found, coding, fixed, bar_columns)
+    columns, positions, dropped, gone = _columns(found, coding, fixed, bar_columns)
     left = tuple(column for j, column in enumerate(fixed) if j not in set(dropped))
     if dropped:
         _warn_dropped([fixed[j].name for j in dropped])
@@ -159,6 +180,22 @@ def _assemble(
         )
         for bar, coded in zip(formula.plain_bars, bar_columns, strict=True)
     )
+    own_weights = None if found.weights is None else np.array(found.weights, dtype=np.float64)
+
+    def same(name: str) -> FloatArray | None:
+        """Return what holds a column's numbers already."""
+        if kept is not None:
+            return None
+        if found.response_node == Name(name) and not response_replaced:
+            return columns[:, -1]
+        if found.weights is not None and found.weights is found.evaluator.fetched[name].values:
+            return own_weights
+        place = positions.get(((deparse(Name(name)), NUMERIC, 0),))
+        return None if place is None else columns[:, place]
+
+    def factor(name: str) -> Factor | None:
+        return factors.get(deparse(Name(name)))
+
     return Design(
         formula=formula,
         columns=columns,
@@ -169,15 +206,17 @@ def _assemble(
         dropped_names=tuple(fixed[j].name for j in dropped),
         response_name=found.response_name,
         random=random,
-        weights=None if found.weights is None else np.array(found.weights, dtype=np.float64),
+        weights=own_weights,
         offset=None if found.offset is None else np.array(found.offset, dtype=np.float64),
         n_rows=frame.n_rows,
         kept=kept,
         missing_by_column=found.missing_by_column,
         na_action=na_action,
         row_labels=frame.row_labels,
-        encoder=_encoder(formula, found, coding, left, bar_columns, groups),
+        encoder=_encoder(formula, found, coding, left, bar_columns, groups, gone),
         residual=residual_design(found.residual_parts, found.residual, list(groups.values())),
+        data=keep_columns(frame, found.evaluator.fetched, same, factor),
+        response_replaced=response_replaced,
     )
 
 
@@ -232,7 +271,7 @@ def _group(found: ModelVariables, name: str, members: tuple[Node, ...]) -> Group
 
 def _columns(
     found: ModelVariables, coding: Coding, fixed: tuple[CodedColumn, ...], bar_columns: list[tuple[CodedColumn, ...]]
-) -> tuple[FloatArray, dict[Pieces, int], list[int]]:
+) -> tuple[FloatArray, dict[Pieces, int], list[int], DroppedColumns | None]:
     """Write every distinct column once, and leave out the fixed-effects columns that others determine."""
     n, p = len(found.response), len(fixed)
     in_random = dict.fromkeys(column.pieces for coded in bar_columns for column in coded)
@@ -242,8 +281,11 @@ def _columns(
     for j, pieces in enumerate(written):
         fill_column(columns[:, j], pieces, found.variables, coding.matrices)
     columns[:, -1] = found.response
-    dropped = dependent_columns(columns[:, :p])
+    dropped, weights = dependence(columns[:, :p])
+    gone = None
     if dropped:
+        sizes = np.sqrt(np.einsum("ij,ij->j", columns[:, dropped], columns[:, dropped]) / n)
+        gone = DroppedColumns(tuple(fixed[j] for j in dropped), weights, sizes)
         # A column dropped from the fixed part may still be needed by a random-effects term.
         left = [j for j in range(p) if j not in dropped]
         needed = [j for j in dropped if written[j] in in_random]
@@ -251,7 +293,7 @@ def _columns(
         columns = np.asfortranarray(columns[:, [*order, len(written)]])
         written = [written[j] for j in order]
     columns.flags.writeable = False
-    return columns, {pieces: j for j, pieces in enumerate(written)}, dropped
+    return columns, {pieces: j for j, pieces in enumerate(written)}, dropped, gone
 
 
 def _warn_dropped(names: list[str]) -> None:
@@ -290,6 +332,7 @@ def _encoder(
     fixed: tuple[CodedColumn, ...],
     bar_columns: list[tuple[CodedColumn, ...]],
     groups: dict[str, GroupingFactor],
+    dropped: DroppedColumns | None,
 ) -> DesignEncoder:
     assert formula.response_node is not None
     return DesignEncoder(
@@ -307,4 +350,5 @@ def _encoder(
         offsets=formula.term_list.offsets,
         response=formula.response_node,
         state=found.evaluator.state,
+        dropped=dropped,
     )

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.kept import KeptFrame
 from multilevel.data.levels import Levels
 from multilevel.formula.grammar import Formula
+from multilevel.formula.syntax import Name, names_in
 
 if TYPE_CHECKING:
     from multilevel.formula.encoder import DesignEncoder
@@ -212,6 +214,11 @@ class Design:
         Makes the same columns of new data, or None where the design was not made from a formula.
     residual
         How the residuals' variances differ and how they are correlated, or None where they are independent with variance σ²/w.
+    data
+        The columns that formula and arguments name, all rows as given, as they were when the design was made; None where they are
+        not at hand.
+    response_replaced
+        Whether the response is not what the formula makes of these columns.
     """
 
     formula: Formula
@@ -232,13 +239,31 @@ class Design:
     row_labels: Any | None
     encoder: DesignEncoder | None = None
     residual: ResidualDesign | None = None
+    data: KeptFrame | None = None
+    response_replaced: bool = False
 
     def with_response(self, values: FloatArray) -> Design:
-        """Return the same design with another response."""
+        """Return the same design with another response.
+
+        A response that is a column takes its place among the data, too.
+        """
         columns = self.columns.copy(order="F")
         columns[:, -1] = values
         columns.flags.writeable = False
-        return replace(self, columns=columns)
+        node, data = self.formula.response_node, self.data
+        if data is None:
+            return replace(self, columns=columns)
+        if isinstance(node, Name) and node.id not in names_in(self.formula.right_node):
+            return replace(self, columns=columns, data=data.with_values(node.id, columns[:, -1], self.kept))
+        return replace(self, columns=columns, response_replaced=True)
+
+    def given_response(self) -> FloatArray | None:
+        """Return the response for all rows as given, NaN in those left out, where the data do not have it."""
+        if not self.response_replaced or self.kept is None:
+            return self.y if self.response_replaced else None
+        whole = np.full(self.n_rows, np.nan)
+        whole[self.kept] = self.y
+        return whole
 
     @property
     def nobs(self) -> int:

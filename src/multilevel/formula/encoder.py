@@ -22,6 +22,9 @@ from multilevel.formula.values import Matrix, Variable, as_numbers
 
 FloatArray = npt.NDArray[np.float64]
 
+NOT_ZERO = 1e-6
+"""A dropped column that differs from what the others make of it by this share of its size is not determined."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupEncoder:
@@ -42,6 +45,25 @@ class RandomEncoder:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class DroppedColumns:
+    """Columns of the fixed part that were left out because the others determine them.
+
+    Attributes
+    ----------
+    columns
+        The columns.
+    weights
+        How the columns that are left make each of them in the data, shape (p, d).
+    sizes
+        The root mean square of each in the data.
+    """
+
+    columns: tuple[CodedColumn, ...]
+    weights: FloatArray
+    sizes: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class DesignEncoder:
     """Makes a design's columns of new data, with the levels, knots, means and contrasts of the first data.
 
@@ -59,6 +81,8 @@ class DesignEncoder:
         The variables of all terms, by their text.
     levels
         The levels of the factors among them.
+    dropped
+        The columns of the fixed part that were left out, or None where none were.
     """
 
     fixed: tuple[CodedColumn, ...]
@@ -70,11 +94,40 @@ class DesignEncoder:
     offsets: tuple[Node, ...]
     response: Node
     state: dict[str, Any]
+    dropped: DroppedColumns | None = None
+
+    def defects(self, data: Any, x: FloatArray) -> FloatArray:
+        """Return what the columns left make of each dropped one in rows of new data, less what it is there; shape (n, d).
+
+        Only where all of these are zero is the value of the fixed part one that the first data determine.
+        """
+        if self.dropped is None:
+            return np.zeros((len(x), 0))
+        return self._fill(self._evaluator(data), self.dropped.columns) - x @ self.dropped.weights
+
+    def undetermined(self, data: Any, x: FloatArray) -> tuple[npt.NDArray[np.bool_], tuple[str, ...]]:
+        """Return the rows of new data in which the first data do not determine the fixed part, and the columns that tell so."""
+        dropped = self.dropped
+        if dropped is None:
+            return np.zeros(len(x), dtype=np.bool_), ()
+        defects = np.abs(self.defects(data, x))
+        # Rounding is in proportion to the terms of the sum.
+        size = np.maximum(dropped.sizes, np.abs(x) @ np.abs(dropped.weights))
+        apart = defects > NOT_ZERO * size
+        names = tuple(column.name for column, own in zip(dropped.columns, apart.any(axis=0), strict=True) if own)
+        return apart.any(axis=1), names
 
     def fixed_matrix(self, data: Any) -> FloatArray:
         """Return the fixed-effects columns of new data, shape (n, p)."""
         evaluator = self._evaluator(data)
         return self._fill(evaluator, self.fixed)
+
+    def determined_matrix(self, data: Any) -> FloatArray:
+        """Return the fixed-effects columns of new data, NaN in rows that the first data do not determine."""
+        x = self.fixed_matrix(data)
+        if self.dropped is not None:
+            x[self.undetermined(data, x)[0]] = np.nan
+        return x
 
     def random_matrices(self, data: Any) -> tuple[FloatArray, ...]:
         """Return, for each random-effects term, its columns of new data, shape (n, k)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -92,6 +92,11 @@ class Evaluator:
         self.training = state is None
         self.state: dict[str, Any] = {} if state is None else state
         self._columns: dict[str, Column] = {}
+
+    @property
+    def fetched(self) -> Mapping[str, Column]:
+        """The columns fetched so far."""
+        return self._columns
 
     def column(self, name: str) -> Column:
         """Return a column of the frame, fetched once."""

@@ -15,7 +15,7 @@ from multilevel.errors import DataError, DataTypeError
 from multilevel.formula.design import GroupingFactor, ResidualDesign
 from multilevel.formula.evaluate import Evaluator
 from multilevel.formula.nlme_spelling import combination, correlation_call, nlme_advice, strata_call
-from multilevel.formula.syntax import interaction_members, parse_expression
+from multilevel.formula.syntax import interaction_members, names_in, parse_expression
 from multilevel.formula.values import Matrix, Variable
 
 FloatArray = npt.NDArray[np.float64]
@@ -216,6 +216,14 @@ def residual_variables(parts: tuple[ResidualPart, ...], evaluator: Evaluator) ->
                     raise DataTypeError(f"The time {part.time!r} of cor_{part.kind}() must be one column.")
                 found[part.time] = value
     return found
+
+
+def residual_names(parts: tuple[ResidualPart, ...]) -> tuple[str, ...]:
+    """Return the columns that the parts name."""
+    texts: list[str | None] = []
+    for part in parts:
+        texts += [part.by] if isinstance(part, VarIdent) else [part.within, part.time]
+    return tuple(dict.fromkeys(name for text in texts if text for name in names_in(parse_expression(text))))
 
 
 def stratum_factor(text: str, evaluator: Evaluator) -> Factor:

@@ -84,12 +84,24 @@ class ModelVariables:
 
 
 def evaluate_variables(
-    formula: Formula, frame: Frame, weights: Any, offset: Any, residual: Any = None
+    formula: Formula,
+    frame: Frame,
+    weights: Any,
+    offset: Any,
+    residual: Any = None,
+    response: npt.NDArray[Any] | None = None,
 ) -> ModelVariables:
-    """Evaluate every variable of a model once, on all rows."""
+    """Evaluate every variable of a model once, on all rows; the response unless it is given."""
     evaluator = Evaluator(frame)
-    assert formula.response_node is not None
-    found = ModelVariables(evaluator, formula.response_node, _numeric_response(evaluator, formula.response_node))
+    node = formula.response_node
+    assert node is not None
+    # Evaluated even where it is given: its columns are kept, and what its functions learn of them is the way back.
+    own = _numeric_response(evaluator, node)
+    if response is not None and len(response) != frame.n_rows:
+        raise DataError(
+            f"The response has {len(response)} values and the data have {frame.n_rows} rows; they must match."
+        )
+    found = ModelVariables(evaluator, node, own if response is None else response)
     for terms in (formula.term_list, *(bar.term_list for bar in formula.plain_bars)):
         for term in terms.terms:
             for node in term.variables:

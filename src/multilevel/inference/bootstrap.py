@@ -260,7 +260,7 @@ def _cluster_batch(
     numbers, converged = np.empty((count, width)), np.empty(count, dtype=np.bool_)
     clusters = len(designs.rows)
     for row, drawn in enumerate(rng.integers(clusters, size=(count, clusters))):
-        numbers[row], converged[row] = _fit_row(fit, designs.take(drawn), statistic, width)
+        numbers[row], converged[row] = _fit_row(fit, designs.take(drawn, data=statistic is not None), statistic, width)
     return numbers, converged
 
 
@@ -320,8 +320,9 @@ def bootstrap(
         Whether to show a progress bar.
     statistic : callable, optional
         What to replicate: a function of a fit that returns a number, an array or a mapping of names to numbers, called from
-        several threads unless ``threads=1``; it must not use ``update``, which goes back to the original data. Without it all
-        parameters are replicated, which is much faster since the fits need not be wrapped up one by one.
+        several threads unless ``threads=1``. The fits have the data of their replicate; with ``"cluster"`` it must not use
+        ``update``, for which a cluster drawn twice would be one. Without it all parameters are replicated, which is much faster
+        since the fits need not be wrapped up one by one.
     cluster : str or array_like, optional
         For ``"cluster"``, the clusters: a grouping factor, a column or one value for each row; by default the grouping factor in
         which all others are nested. Levels of factors that are crossed with the clusters are kept as they are.

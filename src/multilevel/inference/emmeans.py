@@ -17,13 +17,13 @@ from multilevel.inference.reference_grid import (
     GridVariable,
     LinearForms,
     ReferenceGrid,
-    data_used,
     encoder_of,
     grid_forms,
     reference_grid,
 )
-from multilevel.inference.response_scale import response_scale
+from multilevel.inference.response_scale import scale_of_response
 from multilevel.model.identification import identification_notes
+from multilevel.model.source import data_used
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -65,8 +65,9 @@ def emmeans(
     ddf : {"satterthwaite", "kenward-roger", "residual", "asymptotic"}
         How the degrees of freedom are found; Kenward and Roger's method adjusts the standard errors too.
     type : {"linear", "response"}
-        Whether means of a response that the formula transforms by ``log``, ``log2``, ``log10``, ``log1p``, ``sqrt`` or ``exp`` are
-        transformed back, with standard errors by the delta method. Differences of logarithms become ratios.
+        Whether means of a response that the formula transforms are transformed back, with standard errors by the delta method:
+        from logarithms, exponentials, powers, ``scale()``, ``center()``, ``asin()``, sums and products with numbers, and what is
+        made of these, such as ``2 * log(y + 1)``. Differences of logarithms become ratios.
     level : float
         Confidence level of the intervals.
 
@@ -205,10 +206,11 @@ def _table(
     if kind not in ("linear", "response"):
         raise ControlError(f"type must be 'linear' or 'response', not {kind!r}.")
     response = encoder_of(fit).response
-    scale = response_scale(response)
+    scale = scale_of_response(fit)
     if kind == "response" and scale is None and not isinstance(response, Name):
         raise ControlError(
-            f"The way back from {fit._design.response_name!r} is not known; it is from log, log2, log10, log1p, sqrt and exp."
+            f"The way back from {fit._design.response_name!r} is not known; it is from logarithms, exponentials, powers of what has"
+            " one sign, scale(), center(), asin(), sums and products with numbers, and what is made of these. Use type='linear'."
         )
     groups = as_names(by)
     overall = specs in (OVERALL, [], ())

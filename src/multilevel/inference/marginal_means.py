@@ -148,17 +148,24 @@ class MarginalMeans(Forms):
     @functools.cached_property
     def numbers(self) -> Numbers:
         """The numbers as they are reported: on the scale of the response where that was asked for."""
-        own = self.linear
-        if self._scale is None or not self._back:
+        own, scale = self.linear, self._way_back
+        if scale is None:
             return own
-        scale = self._scale
+        low, high = scale.interval(own.estimate, own.conf_low, own.conf_high)
         return replace(
             own,
             estimate=scale.back(own.estimate),
             std_error=scale.slope(own.estimate) * own.std_error,
-            conf_low=scale.back(own.conf_low),
-            conf_high=scale.back(own.conf_high),
+            conf_low=low,
+            conf_high=high,
         )
+
+    @property
+    def _way_back(self) -> ResponseScale | None:
+        """How the numbers are brought back to the scale of the response, or None where they are not."""
+        if self._scale is None or not self._back:
+            return None
+        return self._scale.of_ratios if self._ratios else self._scale
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table: the labels, ``estimate``, ``std_error``, ``df``, ``conf_low``, ``conf_high``.
@@ -337,7 +344,12 @@ class MarginalMeans(Forms):
                 f"{rows} NaN: the data do not determine their value (empty cells, or columns dropped for rank)"
             )
         if self._scale is not None:
-            name = f"the {self._scale.name} scale of {self._scale.of}"
+            scale = self._scale
+            beyond = int((np.isfinite(self.linear.estimate) & np.isnan(self.numbers.estimate)).sum())
+            if beyond:
+                rows = "1 row is" if beyond == 1 else f"{beyond} rows are"
+                found.append(f"{rows} NaN: no response has the estimate as its {scale.text}")
+            name = f"the {scale.name} scale of {scale.of}" if scale.name else f"the scale of {scale.text}"
             if self._back and self.tests:
                 found.append(f"{'Ratios' if self._ratios else 'Estimates'} transformed back; tests are on {name}")
             elif self._back:

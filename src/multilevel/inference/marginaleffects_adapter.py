@@ -11,8 +11,9 @@ from multilevel.arguments import DdfName
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Frame
 from multilevel.errors import ControlError, MissingDependencyError
-from multilevel.inference.degrees_of_freedom import inference_basis, residual_degrees_of_freedom
-from multilevel.inference.reference_grid import data_used, encoder_of, fixed_variables
+from multilevel.inference.degrees_of_freedom import DdfName, inference_basis, residual_degrees_of_freedom
+from multilevel.inference.reference_grid import encoder_of, fixed_variables
+from multilevel.model.source import data_used
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -58,7 +59,7 @@ def for_marginaleffects(fit: LinearMixedModel, *, ddf: DdfName = "asymptotic") -
     model = _adapter(classes.ModelAbstract)
     vault = classes.ModelVault(modeldata=_model_data(fit, polars), package="multilevel")
     # The design of new rows is the fit's own, so the package gets no formula to read.
-    vault.formula = lambda data: (None, encoder_of(fit).fixed_matrix(Frame(data)))
+    vault.formula = lambda data: (None, encoder_of(fit).determined_matrix(Frame(data)))
     vault.variable_names = [_response_name(fit), *fixed_variables(fit)]
     return model(fit, vault, ddf)
 
@@ -127,7 +128,7 @@ def _adapter(base: Any) -> Any:
 
         def get_exog(self, newdata: Any) -> Any:
             """Return the fixed-effects design of new data."""
-            return encoder_of(self.model).fixed_matrix(newdata)
+            return encoder_of(self.model).determined_matrix(newdata)
 
         def get_predict(self, params: Any, newdata: Any) -> Any:
             """Return predictions from a design, or from a data frame, with other fixed effects."""

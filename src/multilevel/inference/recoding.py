@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.data.factors import Factor
-from multilevel.data.frames import Frame
 from multilevel.engine.fit import fit_of_design
 from multilevel.errors import DataError
 from multilevel.formula.coding import INDICATOR, NUMERIC, CodedColumn, Coding, Pieces, fill_column
@@ -157,15 +156,13 @@ def recoder(fit: LinearMixedModel) -> Recoder:
     Raises
     ------
     DataError
-        The model was not fitted from a formula and a data frame, or the data frame is no longer what it was.
+        The model was not fitted from a formula and a data frame, or data from a file do not give its columns.
     """
     design = fit._design
-    encoder, frame = design.encoder, getattr(fit._data, "frame", None)
+    encoder, frame = design.encoder, design.data
     if encoder is None or frame is None:
         raise DataError("The fit has no data frame to make its terms of again; fit the model with lmer.")
-    evaluator = Evaluator(Frame(frame), encoder.state)
-    if evaluator.n_rows != design.n_rows:
-        raise DataError(_changed())
+    evaluator = Evaluator(frame, encoder.state)
     variables: dict[str, Variable] = {}
     for text, node in encoder.nodes.items():
         value = evaluator.variable(node)
@@ -186,12 +183,11 @@ def recoder(fit: LinearMixedModel) -> Recoder:
     for j, coded in enumerate(encoder.fixed):
         fill_column(column, coded.pieces, variables, coding.matrices)
         if not np.array_equal(column, design.columns[:, j]):
-            raise DataError(_changed())
+            raise DataError(
+                f"The data of this fit do not give its column {coded.name!r} again, as those of a damaged file do; fit the model"
+                " again."
+            )
     return Recoder(fit, encoder, variables, coding)
-
-
-def _changed() -> str:
-    return "The data frame has been changed since the model was fitted; fit the model again."
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,15 +12,13 @@ import numpy.typing as npt
 
 from multilevel.data.columns import Column
 from multilevel.data.factors import Factor, codes_for
-from multilevel.data.frames import Frame, column_from_values, unknown_column
+from multilevel.data.frames import column_from_values, unknown_column
 from multilevel.data.levels import level_text
 from multilevel.data.times import NUMBER, describe_scale
 from multilevel.errors import ControlError, DataError, DataTypeError, UnknownColumnError
-from multilevel.formula.coding import Coding, fill_column
-from multilevel.formula.deparse import deparse, quote_name
 from multilevel.formula.encoder import DesignEncoder
 from multilevel.formula.syntax import Call, Name, Node, names_in
-from multilevel.formula.values import Variable
+from multilevel.model.source import data_used
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -198,25 +196,6 @@ def fixed_variables(fit: LinearMixedModel) -> tuple[str, ...]:
     return tuple(names)
 
 
-def data_used(fit: LinearMixedModel, names: Sequence[str]) -> dict[str, Column]:
-    """Return columns of the data that a fit used, without the rows that it left out."""
-    frame, kept = Frame(fit._data.frame), fit._design.kept
-    found = {}
-    for name in names:
-        column = frame.column(name)
-        scale = None if fit._design.encoder is None else fit._design.encoder.state.get(quote_name(name))
-        if scale is not None:
-            column = column.counted_as(scale)
-        values, missing = column.values, column.missing
-        if kept is not None:
-            values = values.keep_rows(kept) if isinstance(values, Factor) else values[kept]
-            missing = None if missing is None else missing[kept]
-        if isinstance(values, Factor):
-            values = values.drop_unused()
-        found[name] = replace(column, values=values, missing=None if missing is None or not missing.any() else missing)
-    return found
-
-
 def plain_values(column: Column) -> npt.NDArray[Any]:
     """Return a column as an array, categories as text."""
     if isinstance(column.values, Factor):
@@ -359,28 +338,11 @@ def grid_forms(fit: LinearMixedModel, variables: Sequence[GridVariable]) -> Line
         rows = np.ones((1, design.n_fixed))
         return LinearForms(rows, np.zeros((1, 0)), np.full(1, offset))
     frame = grid_frame(variables)
-    rows = encoder_of(fit).fixed_matrix(frame)
-    defects = np.zeros((len(rows), 0))
-    if design.dropped_names:
-        used = {name: plain_values(column) for name, column in data_used(fit, fixed_variables(fit)).items()}
-        # A dropped column is a combination of the others in the data; where it is not in the grid, nothing is estimable.
-        weights = np.linalg.lstsq(design.X, _dropped_columns(fit, used), rcond=None)[0]
-        defects = _dropped_columns(fit, frame) - rows @ weights
-    return LinearForms(np.ascontiguousarray(rows), defects, np.full(len(rows), offset))
-
-
-def _dropped_columns(fit: LinearMixedModel, data: Mapping[str, Any]) -> FloatArray:
-    """Return the fixed-effects columns that the fit dropped, made of new data."""
     encoder = encoder_of(fit)
-    evaluator = encoder._evaluator(data)
-    texts = {deparse(node) for term in fit.formula.term_list.terms for node in term.variables}
-    variables: dict[str, Variable] = {text: encoder._variable(evaluator, text) for text in texts}
-    contrasts = dict(fit._data.arguments.get("contrasts") or {})
-    choices = {name if name in texts else deparse(Name(name)): choice for name, choice in contrasts.items()}
-    coding = Coding(variables, choices)
-    kept = {column.pieces for column in encoder.fixed}
-    dropped = [column for column in coding.code(fit.formula.term_list, fixed=True) if column.pieces not in kept]
-    out = np.empty((evaluator.n_rows, len(dropped)), order="F")
-    for j, column in enumerate(dropped):
-        fill_column(out[:, j], column.pieces, variables, coding.matrices)
-    return out
+    if design.dropped_names and encoder.dropped is None:
+        raise DataError(
+            "This fit is from a file of an earlier version, which does not say how the columns that were dropped follow from the"
+            " others, so that it cannot be told which means the data determine; fit the model again."
+        )
+    rows = encoder.fixed_matrix(frame)
+    return LinearForms(np.ascontiguousarray(rows), encoder.defects(frame, rows), np.full(len(rows), offset))

@@ -99,11 +99,12 @@ def clusters_of(fit: LinearMixedModel, cluster: Any = None) -> Clusters:
 
 def _cluster_codes(fit: LinearMixedModel, cluster: Any) -> tuple[str, npt.NDArray[np.int32]]:
     """Return the codes of a column or of an array, for the rows used."""
-    from multilevel.data.frames import Frame, column_from_values
+    from multilevel.data.frames import column_from_values
+    from multilevel.model.source import column_of
 
     design = fit._design
     if isinstance(cluster, str):
-        name, column = cluster, Frame(fit._data.frame).column(cluster)
+        name, column = cluster, column_of(fit, cluster)
     else:
         name, column = "cluster", column_from_values("cluster", cluster)
     codes = column.as_factor().codes

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from multilevel.arguments import Reml, also_called, checked
 from multilevel.data.caller import warn_caller
@@ -22,24 +23,10 @@ from multilevel.formula.subset import rows_kept
 from multilevel.formula.syntax import Name
 from multilevel.model.fitted import LinearMixedModel
 from multilevel.model.identification import describer
+from multilevel.model.source import FitSource, own_arguments
 from multilevel.model.spellings import check_family, with_groups
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FitSource:
-    """Where a fit came from, so that it can be updated: the frame as given and the arguments beside it."""
-
-    frame: Any
-    arguments: Mapping[str, Any]
-
-    def __getstate__(self) -> tuple[Any, dict[str, Any]]:
-        """Return what pickles: a mapping proxy does not."""
-        return self.frame, dict(self.arguments)
-
-    def __setstate__(self, state: tuple[Any, dict[str, Any]]) -> None:
-        """Restore."""
-        object.__setattr__(self, "frame", state[0])
-        object.__setattr__(self, "arguments", MappingProxyType(state[1]))
+FloatArray = npt.NDArray[np.float64]
 
 
 @checked
@@ -137,21 +124,32 @@ def lmer(
     check_family(family)
     if subset is not None:
         data, (weights, offset) = _rows_of(data, subset, (weights, offset))
-    fit = fit_formula(
-        with_groups(formula, groups), data, reml, as_control(control), weights=weights, offset=offset, contrasts=contrasts,
-        na_action=na_action, residual=residual, relationship=relationship,
-    )  # fmt: skip
+    arguments = {
+        "weights": weights,
+        "offset": offset,
+        "contrasts": contrasts,
+        "na_action": na_action,
+        "residual": residual,
+        "relationship": relationship,
+    }
+    fit = fit_formula(with_groups(formula, groups), data, arguments, reml, as_control(control))
     warn_of_unused_contrasts(fit._design, contrasts)
     return fit
 
 
 def fit_formula(
-    formula: str | Formula, data: Any, reml: bool, control: LmerControl, **arguments: Any
+    formula: str | Formula,
+    data: Any,
+    arguments: Mapping[str, Any],
+    reml: bool,
+    control: LmerControl,
+    response: FloatArray | None = None,
 ) -> LinearMixedModel:
-    """Fit a model of the rows of a frame; `arguments` are those of `build_design`, and stay with the fit."""
-    design = build_design(formula, data, **arguments)
+    """Fit a formula to a data frame, or to another response than the formula makes of it."""
+    given = own_arguments(arguments)
+    design = build_design(formula, data, **given, response=response)
     check_design(design, control)
-    return fit_design(design, reml, control, FitSource(data, MappingProxyType(arguments)))
+    return fit_design(design, reml, control, FitSource.of(data, given, design))
 
 
 def _rows_of(data: Any, subset: Any, by_row: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:

@@ -11,16 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import Count, Reml, also_called, checked_methods
+from multilevel.data.caller import warn_caller
 from multilevel.data.labels import apart_from
 from multilevel.engine.control import LmerControl, as_control
 from multilevel.engine.fit import fit_of_design, fit_products
 from multilevel.engine.withheld import undetermined
-from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataTypeError
+from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataTypeError, MultilevelWarning
 from multilevel.formula.grammar import Formula
 from multilevel.model.estimates import Estimates
 from multilevel.model.fit_facts import whole
 from multilevel.model.identification import describer
 from multilevel.model.parameter_labels import ParameterLabels
+from multilevel.model.source import frame_changes, whole_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +51,11 @@ class NewFits(Estimates):
             The response has another length, values that are not finite, or one value throughout.
         DataTypeError
             It does not hold numbers.
+
+        Notes
+        -----
+        The result has the new response among its data (on the scale of the model: that of ``log(y)`` where this is the response),
+        so that tests, smaller models, means and pictures of it are about the new response.
         """
         from multilevel.model.lmer import fit_design
 
@@ -58,7 +65,7 @@ class NewFits(Estimates):
         if _is_constant(rows)[0]:
             raise DataError("The new response is constant; there is nothing to explain.")
         design = self._design.with_response(rows[0])
-        return fit_design(design, self._reml, self._control, replace(self._data, frame=None))
+        return fit_design(design, self._reml, self._control, self._data)
 
     def refit_many(self, responses: Any, *, threads: Count = 1, std_error: bool = False) -> pd.DataFrame:
         """Fit the same model to many responses; what does not depend on the response is shared by all.
@@ -175,7 +182,8 @@ class NewFits(Estimates):
         formula : str, optional
             The new formula; a ``.`` on either side stands for what was there: ``". ~ . + price"``.
         data : data frame, optional
-            New data; by default those of this fit.
+            New data; by default those of this fit. Its variables have the values that they had when it was fitted, also where the
+            frame has been changed since (a warning says so); new variables are taken from the frame as it is now.
         reml : bool, optional
             The criterion; by default that of this fit.
         **changes
@@ -199,22 +207,44 @@ class NewFits(Estimates):
         from multilevel.model.lmer import fit_formula, warn_of_unused_contrasts
 
         _check_changes(changes)
+        criterion = self._reml if reml is None else reml
         if formula is None and data is None and not changes.keys() - {"control"}:
-            return self._fit_again(
-                self._reml if reml is None else reml, as_control(changes.get("control", self._control))
-            )
-        if data is None and self._data.frame is None:
-            raise DataError(
-                "This fit holds no data frame (its response was replaced by refit, or it was saved without its rows), so that"
-                " there is nothing to fit a changed model to; give data=."
-            )
+            return self._fit_again(criterion, as_control(changes.get("control", self._control)))
         new = self.formula if formula is None else self.formula.update(formula)
         arguments: dict[str, Any] = {**self._data.arguments, "control": self._control, **changes}
-        frame = self._data.frame if data is None else data
         control = as_control(arguments.pop("control"))
-        fit = fit_formula(new, frame, self._reml if reml is None else reml, control, **arguments)
+        frame, response = self._data_for(new) if data is None else (data, None)
+        fit = fit_formula(new, frame, arguments, criterion, control, response)
         warn_of_unused_contrasts(fit._design, changes.get("contrasts"))
         return fit
+
+    def _data_for(self, formula: Formula) -> tuple[Any, FloatArray | None]:
+        """Return the data to fit a changed formula to, and the response where they do not have it."""
+        kept = self._design.data
+        if kept is None:
+            raise DataError(
+                "This fit holds no data frame (it was saved without its rows), so that there is nothing to fit a changed model to;"
+                " give data=."
+            )
+        response = self._design.given_response()
+        if response is not None and formula.response != self.formula.response:
+            raise DataError(
+                f"The response of this fit was replaced by refit, on the scale of {self.formula.response!r}, so that there is no"
+                f" {formula.response!r} to fit a changed model to; give data=."
+            )
+        changes = frame_changes(self)
+        if not changes:
+            return whole_frame(self), response
+        new = [name for name in formula.variables if name not in kept]
+        if new:
+            raise DataError(
+                f"{changes[0].upper()}{changes[1:]}, so that the rows of {', '.join(map(repr, new))} may be others; give data=."
+            )
+        warn_caller(
+            f"{changes[0].upper()}{changes[1:]}; the values that it had then are used; give data= to use those that it has now.",
+            MultilevelWarning,
+        )
+        return kept.native(), response
 
     def _fit_again(self, reml: bool, control: LmerControl) -> LinearMixedModel:
         """Fit the same cross-products by another criterion or with other options."""

@@ -77,9 +77,9 @@ def predict(
             columns |= _simulated(fit, rows, error_scale, interval, level, n, rng)
         else:
             columns |= _analytic(fit, rows, error_scale, interval, level)
-    if rows.missing is not None:
+    if rows.unknown is not None:
         for values in columns.values():
-            values[rows.missing] = np.nan
+            values[rows.unknown] = np.nan
     result = pd.DataFrame(columns, index=rows.labels)
     design = fit._design
     if own and action == "pass" and design.kept is not None:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.caller import warn_caller
 from multilevel.data.factors import combine
 from multilevel.data.frames import Frame, column_from_values, unknown_column
 from multilevel.engine.prediction import EffectRows
-from multilevel.errors import ControlError, DataError, DataTypeError, UnknownColumnError
+from multilevel.errors import ControlError, DataError, DataTypeError, RankDeficiencyWarning, UnknownColumnError
 from multilevel.formula.evaluate import Evaluator
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class PredictionRows:
         Rows that lack a value, or None.
     labels
         The index of the result.
+    undetermined
+        Rows whose fixed part has a value that the data of the fit do not determine, or None.
     """
 
     x: FloatArray
@@ -52,6 +55,14 @@ class PredictionRows:
     offset: FloatArray | None
     missing: BoolArray | None
     labels: Any
+    undetermined: BoolArray | None = None
+
+    @property
+    def unknown(self) -> BoolArray | None:
+        """The rows without a prediction, or None."""
+        if self.missing is None or self.undetermined is None:
+            return self.undetermined if self.missing is None else self.missing
+        return self.missing | self.undetermined
 
     def keep(self, rows: BoolArray) -> PredictionRows:
         """Return some of the rows."""
@@ -63,6 +74,7 @@ class PredictionRows:
             offset=None if self.offset is None else self.offset[rows],
             missing=None if self.missing is None else self.missing[rows],
             labels=self.labels[rows],
+            undetermined=None if self.undetermined is None else self.undetermined[rows],
         )
 
 
@@ -94,6 +106,11 @@ def new_rows(
         A grouping factor has a level that the fit does not know and none are allowed, or the offset is not known.
     UnknownColumnError
         A column that is needed is not there.
+
+    Warns
+    -----
+    RankDeficiencyWarning
+        The data of the fit do not determine the fixed part of some rows.
     """
     import pandas as pd
 
@@ -122,21 +139,51 @@ def new_rows(
     if total is not None:
         missing |= np.isnan(total)
     labels = pd.RangeIndex(frame.n_rows) if frame.row_labels is None else frame.row_labels
-    return PredictionRows(x, tuple(effects), tuple(new), total, missing if missing.any() else None, labels)
+    if fit._design.dropped_names and encoder.dropped is None:
+        warn_caller(
+            "This fit is from a file of an earlier version, which does not say how the columns that were dropped follow from the"
+            " others: a prediction that the data do not determine is not told from others.",
+            RankDeficiencyWarning,
+        )
+    undetermined = _undetermined(encoder, frame, x)
+    return PredictionRows(
+        x, tuple(effects), tuple(new), total, missing if missing.any() else None, labels, undetermined
+    )
+
+
+def _undetermined(encoder: DesignEncoder, frame: Frame, x: FloatArray) -> BoolArray | None:
+    """Return the rows whose fixed part the data of the fit do not determine, None where there are none; warn about them."""
+    if encoder.dropped is None:
+        return None
+    rows, names = encoder.undetermined(frame, x)
+    if not rows.any():
+        return None
+    count = int(rows.sum())
+    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    warn_caller(
+        f"{count} of {len(rows)} rows of the new data {'has' if count == 1 else 'have'} no prediction: the data of the fit do not"
+        f" determine {'its' if count == 1 else 'their'} value, since columns of the fixed effects were dropped ({shown}).",
+        RankDeficiencyWarning,
+    )
+    return rows
 
 
 def _unknown_levels(
     encoder: DesignEncoder, frame: Frame, name: str, codes: Codes, allowed: bool
 ) -> tuple[Codes | None, BoolArray]:
-    """Return codes of the levels that a fit does not know (None where there are none) and the rows without a level."""
+    """Return codes of the levels that a fit does not know (None where there are none) and the rows without a prediction for it.
+
+    Where new levels are allowed, a row without a level is one of a level of its own.
+    """
     none = np.zeros(codes.size, dtype=np.bool_)
     if codes.min(initial=0) >= 0:
         return None, none
     evaluator = Evaluator(frame, encoder.state)
     factor = combine([evaluator.factor(member) for member in encoder.groups[name].members])
-    new = (codes < 0) & (factor.codes >= 0)
-    if not new.any():
-        return None, factor.codes < 0
+    absent = factor.codes < 0
+    new = (codes < 0) & ~absent
+    if not allowed and not new.any():
+        return None, absent
     levels, places = np.unique(factor.codes[new], return_inverse=True)
     if not allowed:
         names = [factor.levels.names[i] for i in levels[:8].tolist()]
@@ -148,7 +195,8 @@ def _unknown_levels(
         )
     result = np.full(codes.size, -1, dtype=np.int32)
     result[new] = places
-    return result, factor.codes < 0
+    result[absent] = levels.size + np.arange(np.count_nonzero(absent))
+    return result, none
 
 
 def _total_offset(fit: LinearMixedModel, frame: Frame, own: FloatArray | None, given: Any) -> FloatArray | None:

@@ -150,7 +150,8 @@ class RowValues(LevelEffects):
             (population values), or a part of the model's random effects: ``"~ (1 | g)"``, ``"~ (0 + Days | Subject)"``.
         allow_new_levels : bool
             Whether a grouping factor may have levels that the fit does not know. Their effects are predicted as zero, and their
-            variance, that of the random effects, is in standard errors and intervals.
+            variance, that of the random effects, is in standard errors and intervals. A row without a level is one of a new level
+            of its own; where no new levels are allowed its prediction is NaN.
         se : bool
             Whether standard errors are wanted: of β̂ and b̂ together, with their covariance (lme4's ``se.fit``).
         interval : {"confidence", "prediction"}, optional
@@ -186,6 +187,12 @@ class RowValues(LevelEffects):
             A column is not there.
         ControlError
             An option has a value that is not one of its choices.
+
+        Warns
+        -----
+        RankDeficiencyWarning
+            Columns of the fixed effects were dropped, and the data of the fit do not determine the value of some new rows (those of
+            an empty cell, say): these are NaN.
 
         Notes
         -----
@@ -246,7 +253,8 @@ class RowValues(LevelEffects):
         Returns
         -------
         ndarray
-            Shape (n, rows): a response in each row, with the offset in it; NaN for rows of new data that lack a value.
+            Shape (n, rows): a response in each row, with the offset in it; NaN for rows of new data that lack a value or
+            whose value the data of the fit do not determine.
         """
         from multilevel.model.simulated_responses import simulate
 

@@ -133,7 +133,7 @@ def _own_source(fit: LinearMixedModel, kept: tuple[BoolArray, ...]) -> GaussianS
 def _new_source(
     fit: LinearMixedModel, frame: Frame, kept: tuple[BoolArray, ...], allow_new_levels: bool, offset: Any, weights: Any
 ) -> tuple[GaussianSource, BoolArray | None]:
-    """Return the distribution of responses for new data, and which of its rows lack a value."""
+    """Return the distribution of responses for new data, and which of its rows have none."""
     residual = fit._design.residual
     if residual is not None and residual.kind is not None:
         raise ControlError(
@@ -162,8 +162,11 @@ def _new_source(
         name = fit._terms[part.term].factor.name
         if name not in groups:
             levels = combine([evaluator.factor(member) for member in encoder.groups[name].members]).drop_unused()
-            groups[name] = np.maximum(levels.codes, 0), max(levels.n_levels, 1)
+            # A row without a level has effects of its own.
+            codes, absent = levels.codes.copy(), levels.codes < 0
+            codes[absent] = levels.n_levels + np.arange(np.count_nonzero(absent))
+            groups[name] = codes, max(int(codes.max()) + 1, 1)
         terms.append((TermRows(z, groups[name][0], places, groups[name][1]), factor))
     conditioned = PredictionRows(rows.x, tuple(held), (None,) * len(held), rows.offset, None, rows.labels)
     error = fit.sigma * new_error_scale(fit, frame, weights)
-    return GaussianSource(point_predictions(fit, conditioned), error, tuple(terms)), rows.missing
+    return GaussianSource(point_predictions(fit, conditioned), error, tuple(terms)), rows.unknown

@@ -289,9 +289,11 @@ class ClusterDesigns:
         inside = {term.factor.name: is_nested(term.factor.codes, term.factor.n_levels, codes) for term in design.random}
         return cls(design, tuple(np.split(order, ends)), inside)
 
-    def take(self, clusters: npt.NDArray[np.integer]) -> Design:
-        """Return the design of some clusters, a cluster named twice being two of them."""
+    def take(self, clusters: npt.NDArray[np.integer], *, data: bool = False) -> Design:
+        """Return the design of some clusters, a cluster named twice being two of them, with their data or without."""
         design = self.design
+        kept = design.data if data else None
+        given = None if design.kept is None else np.flatnonzero(design.kept)
         rows = np.concatenate([self.rows[c] for c in clusters])
         copy = np.repeat(np.arange(len(clusters)), [len(self.rows[c]) for c in clusters])
         factors: dict[str, GroupingFactor] = {}
@@ -318,4 +320,5 @@ class ClusterDesigns:
             kept=None,
             row_labels=None,
             missing_by_column={},
+            data=None if kept is None else kept.take(rows if given is None else given[rows]),
         )

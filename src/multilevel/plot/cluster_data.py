@@ -17,8 +17,9 @@ from multilevel.descriptives.groups import first_rows
 from multilevel.errors import ControlError, DataError, MissingValuesWarning
 from multilevel.formula.deparse import quote_name
 from multilevel.formula.syntax import names_in
-from multilevel.inference.reference_grid import data_used, fixed_variables, plain_values
+from multilevel.inference.reference_grid import fixed_variables, plain_values
 from multilevel.model.fitted import LinearMixedModel
+from multilevel.model.source import data_used
 from multilevel.plot.cluster_lines import cluster_least_squares
 from multilevel.plot.random_effects import chosen_groups
 from multilevel.plot.style import sampled
@@ -98,8 +99,6 @@ def clustered_rows(data: Any, x: str, y: str | None, cluster: str | None) -> Clu
     if isinstance(data, LinearMixedModel):
         if y is not None:
             raise ControlError(f"y is for data frames: the response of the model is {data._design.response_name!r}.")
-        if data._data.frame is None:
-            raise DataError(f"The data of this fit are not at hand, so that {x!r} cannot be looked up.")
         name = chosen_groups(data, cluster)[0]
         factor = next(term.factor for term in data._terms if term.factor.name == name)
         values, categories = _numbers(data_used(data, [x])[x])
@@ -294,14 +293,13 @@ def _fit_of(rows: ClusteredRows) -> LinearMixedModel:
 def _other_columns(rows: ClusteredRows, *, random: bool) -> dict[str, npt.NDArray[Any]]:
     """Return the columns that a prediction with or without random effects needs besides x."""
     fit = _fit_of(rows)
-    frame = Frame(fit._data.frame)
     names = dict.fromkeys(names_in(fit.formula.right_node))
     own = fit._data.arguments.get("offset")
     if isinstance(own, str):
         names[own] = None
     fixed = fixed_variables(fit)
     unused = () if random else [name for name in fit.formula.grouping_variables if name not in fixed]
-    wanted = [name for name in names if name != rows.names[0] and name in frame and name not in unused]
+    wanted = [name for name in names if name != rows.names[0] and name not in unused]
     return {name: plain_values(column) for name, column in data_used(fit, wanted).items()}
 
 

@@ -235,8 +235,7 @@ def _no_effect(means: MarginalMeans) -> float | None:
     """Return the value that stands for no difference or no slope, or None for means."""
     contrasts = means.labels[0][0].startswith(CONTRAST)
     if means.tests and means.null:
-        back = means._back and means._scale is not None
-        return float(means._scale.back(np.array([means.null]))[0]) if back and means._scale is not None else means.null
+        return means.null if means._way_back is None else float(means._way_back.back(np.array([means.null]))[0])
     if contrasts:
         return 1.0 if means._ratios else 0.0
     return 0.0 if "rends of" in means.title else None

@@ -17,14 +17,14 @@ from multilevel.errors import ControlError, DataError
 from multilevel.formula.syntax import names_in
 from multilevel.inference.emmeans import MeanWeights, emmeans
 from multilevel.inference.reference_grid import (
-    data_used,
     encoder_of,
     fixed_variables,
     grid_frame,
     grid_variables,
     plain_values,
 )
-from multilevel.inference.response_scale import ResponseScale, response_scale
+from multilevel.inference.response_scale import ResponseScale, scale_of_response
+from multilevel.model.source import data_used
 from multilevel.plot.prediction_terms import PlotTerm, plot_terms
 from multilevel.plot.style import sampled
 
@@ -103,7 +103,7 @@ def predictions(
         fixed[variable.name] = list(own)
         if len(own) == 1:
             held[variable.name] = own[0]
-    back = response_scale(encoder_of(fit).response) if scale == "response" else None
+    back = scale_of_response(fit) if scale == "response" else None
     means = emmeans(
         fit, names, at=fixed, weights=weights, ddf=ddf, type="linear" if back is None else "response", level=level
     )
@@ -297,7 +297,7 @@ def cluster_lines(fit: LinearMixedModel, found: Predictions, groups: Any) -> tup
     for t in terms:
         z = encoder._fill(evaluator, encoder.random[order[t]].columns)
         effects += z @ fit._modes[t][picked].T
-    base = np.asarray(encoder._fill(evaluator, encoder.fixed)) @ fit._engine.beta
+    base = encoder.determined_matrix(Frame(grid)) @ fit._engine.beta
     offset = 0.0 if fit._design.offset is None else float(np.mean(fit._design.offset))
     values = base[:, None] + offset + effects
     if found.scale is not None:
@@ -313,7 +313,9 @@ def cluster_lines(fit: LinearMixedModel, found: Predictions, groups: Any) -> tup
     parts["cluster"] = np.tile(np.array([factor.levels[j] for j in picked], dtype=object), rows)
     parts["estimate"] = values.ravel()
     frame = pd.DataFrame(parts)
-    return frame[_occurring(fit, found, factor.codes, picked, frame)].reset_index(drop=True), name, factor.n_levels
+    # The notes of the picture say of combinations that the data do not determine.
+    kept = _occurring(fit, found, factor.codes, picked, frame) & frame["estimate"].notna().to_numpy()
+    return frame[kept].reset_index(drop=True), name, factor.n_levels
 
 
 def _chosen_levels(fit: LinearMixedModel, groups: Any) -> tuple[str, npt.NDArray[np.intp] | None]:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from multilevel.data.frames import unknown_column
 from multilevel.data.levels import level_text
 from multilevel.errors import ControlError, DataError, UnknownColumnError
-from multilevel.inference.reference_grid import GridVariable, data_used, fixed_variables, grid_variables
+from multilevel.inference.reference_grid import GridVariable, fixed_variables, grid_variables
+from multilevel.model.source import data_used
 from multilevel.plot.style import PALETTE
 
 if TYPE_CHECKING:

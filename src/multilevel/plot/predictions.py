@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -211,7 +212,7 @@ def _kinds(fit: LinearMixedModel, names: tuple[str, ...]) -> list[Any]:
 
 def _varied(fit: LinearMixedModel, name: str) -> bool:
     """Whether a numeric variable has more values than two, so that some stand for all."""
-    from multilevel.inference.reference_grid import data_used
+    from multilevel.model.source import data_used
 
     return len(np.unique(data_used(fit, [name])[name].as_numbers())) > 2
 
@@ -237,6 +238,7 @@ def draw_predictions(
     n_columns = min(n_panels, 3)
     width = WIDTH if n_panels == 1 else min(11.0, 3.2 * n_columns + 1.0)
     notes = _notes(fit, found, level, ddf)
+    found = replace(found, frame=found.frame.dropna(subset=["estimate"]))
     picture = p9.ggplot(found.frame, p9.aes("x", "estimate"))
     if show_data:
         rows = raw_data(fit, found)
@@ -353,11 +355,11 @@ def _notes(fit: LinearMixedModel, found: Predictions, level: float, ddf: str) ->
     if fit._design.offset is not None:
         notes.append("The offset is at its mean.")
     if found.scale is not None:
-        notes.append(f"Transformed back from {found.scale.name}({found.scale.of}).")
+        notes.append(f"Transformed back from {found.scale.text}.")
     missing = int(found.frame["estimate"].isna().sum())
     if missing:
-        notes.append(f"{missing} combinations are not determined by the data and are left out.")
-        found.frame.dropna(subset=["estimate"], inplace=True)
+        what = "1 combination is" if missing == 1 else f"{missing} combinations are"
+        notes.append(f"{what} not determined by the data and left out.")
     return notes
 
 

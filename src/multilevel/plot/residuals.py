@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import checked
-from multilevel.data.frames import Frame, column_from_values
-from multilevel.errors import DataError
+from multilevel.data.frames import column_from_values
+from multilevel.model.source import column_of
 from multilevel.plot.smooth import SMOOTHED, lowess_curve
 from multilevel.plot.style import (
     BLUE,
@@ -53,9 +53,7 @@ def values_of(fit: LinearMixedModel, name: str) -> FloatArray:
     DataTypeError
         The column does not hold numbers.
     """
-    if fit._data.frame is None:
-        raise DataError(f"The data of this fit are not at hand, so that {name!r} cannot be looked up.")
-    column = Frame(fit._data.frame).column(name)
+    column = column_of(fit, name)
     values = column_from_values(name, column.as_numbers()).as_numbers().astype(np.float64)
     return values if fit._design.kept is None else values[fit._design.kept]
 

@@ -14,7 +14,8 @@ from multilevel.arguments import DdfName, Level, checked
 from multilevel.data.levels import level_text
 from multilevel.errors import ControlError, DataError, DataTypeError
 from multilevel.inference.emmeans import emtrends
-from multilevel.inference.reference_grid import data_used, fixed_variables, grid_variables
+from multilevel.inference.reference_grid import fixed_variables, grid_variables
+from multilevel.model.source import data_used
 from multilevel.plot.predicted_values import predictions
 from multilevel.plot.prediction_terms import PlotTerm, plot_terms
 from multilevel.plot.predictions import DDF_WORDS, interactions, opacity

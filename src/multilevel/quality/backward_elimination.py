@@ -205,7 +205,7 @@ def _reduce_random(fit: LinearMixedModel, alpha: float) -> tuple[AnovaTable, Lin
             break
         labels.append(worst)
         rows.append({ELIMINATED: float(len(rows) + 1), **table.loc[worst].to_dict()})
-        current = refitted(current, formula, data_of(current))
+        current = refitted(current, formula, data_of(current), current._design.given_response())
     for label in table.index[1:]:
         labels.append(label)
         rows.append({ELIMINATED: 0.0, **table.loc[label].to_dict()})
@@ -233,7 +233,12 @@ def _reduce_fixed(
             break
         labels.append(worst)
         rows.append({ELIMINATED: len(rows) + 1, **table.loc[worst].to_dict()})
-        current = refitted(current, without_term(current.formula, terms[worst]), data_of(current))
+        current = refitted(
+            current,
+            without_term(current.formula, terms[worst]),
+            data_of(current),
+            current._design.given_response(),
+        )
     for label in table.index:
         labels.append(label)
         rows.append({ELIMINATED: 0, **table.loc[label].to_dict()})

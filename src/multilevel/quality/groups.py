@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.data.frames import Frame, column_from_values
+from multilevel.data.frames import column_from_values
 from multilevel.data.levels import Levels
 from multilevel.errors import DataError
+from multilevel.model.source import column_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,11 +63,7 @@ def row_groups(fit: LinearMixedModel, group: Any) -> RowGroups:
     if isinstance(group, str) and group in factors:
         return RowGroups(group, factors[group].codes, factors[group].level_set)
     if isinstance(group, str):
-        if fit._data.frame is None:
-            raise DataError(
-                f"The data of this fit are not at hand, so {group!r} cannot be looked up; give the values themselves."
-            )
-        name, column = group, Frame(fit._data.frame).column(group)
+        name, column = group, column_of(fit, group)
     else:
         name, column = "group", column_from_values("group", group)
     factor = column.as_factor()

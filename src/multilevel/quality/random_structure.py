@@ -171,9 +171,8 @@ class RandomStructure:
         used = {column.text for block in self.blocks for column in block.columns}
         new = {name: values for name, values in self.new_columns.items() if quote_name(name) in used}
         data = with_columns(data_of(fit), new) if new else data_of(fit)
-        return refitted(
-            fit, write_formula(formula.response, formula.term_list, [f"({bar})" for bar in self.bars()]), data
-        )
+        text = write_formula(formula.response, formula.term_list, [f"({bar})" for bar in self.bars()])
+        return refitted(fit, text, data, fit._design.given_response())
 
     def bars(self) -> list[str]:
         """Return the random-effects terms of the formula."""

@@ -13,26 +13,19 @@ import numpy.typing as npt
 
 from multilevel.data.frames import column_name
 from multilevel.errors import DataError, MissingValuesWarning, RankDeficiencyWarning
+from multilevel.model.source import whole_frame
 
 if TYPE_CHECKING:
     from multilevel.formula.grammar import Formula
     from multilevel.model.fitted import LinearMixedModel
 
+FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 
 def data_of(fit: LinearMixedModel) -> Any:
-    """Return the data frame that a model was fitted to.
-
-    Raises
-    ------
-    DataError
-        The fit has none: it was not made by `lmer`, or its response was replaced.
-    """
-    frame = getattr(fit._data, "frame", None)
-    if frame is None or fit._design.encoder is None:
-        raise DataError("The fit has no data frame to fit the changed model to; fit the model with lmer.")
-    return frame
+    """Return the data frame that a model was fitted to (see `multilevel.model.source.whole_frame`)."""
+    return whole_frame(fit)
 
 
 def with_columns(data: Any, columns: Mapping[str, npt.NDArray[Any]]) -> Any:
@@ -71,23 +64,40 @@ def values_of_rows(values: Any, kept: BoolArray) -> Any:
     return np.asarray(values)[kept]
 
 
-def refitted(fit: LinearMixedModel, formula: str | Formula, data: Any, **arguments: Any) -> LinearMixedModel:
+def refitted(
+    fit: LinearMixedModel,
+    formula: str | Formula,
+    data: Any,
+    response: FloatArray | None = None,
+    **arguments: Any,
+) -> LinearMixedModel:
     """Fit a formula to data with the criterion, the control and the arguments of a fit.
 
     What was said of its missing values and its dropped columns is not said again; starting values are not used again.
+
+    Parameters
+    ----------
+    fit
+        The fit.
+    formula, data
+        What to fit, and to what.
+    response
+        The response, where it is not what the formula makes of the data.
+    **arguments
+        Arguments to change.
 
     Raises
     ------
     DataError
         Other rows than those of the fit would be used.
     """
-    from multilevel.model.lmer import lmer
+    from multilevel.model.lmer import fit_formula
 
     given = {**fit._data.arguments, **arguments}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MissingValuesWarning)
         warnings.simplefilter("ignore", RankDeficiencyWarning)
-        found = lmer(formula, data, reml=fit.reml, control=replace(fit._control, start=None), **given)
+        found = fit_formula(formula, data, given, fit.reml, replace(fit._control, start=None), response)
     if found.nobs != fit.nobs:
         raise DataError(
             f"The changed model would be fitted to {found.nobs} rows and the fit has {fit.nobs}: some values are not defined"
@@ -106,7 +116,8 @@ def on_rows_used(fit: LinearMixedModel) -> LinearMixedModel:
     for name in ("weights", "offset"):
         if arguments.get(name) is not None and not isinstance(arguments[name], str):
             arguments[name] = values_of_rows(arguments[name], kept)
-    return refitted(fit, fit.formula, only_rows(data_of(fit), kept), **arguments)
+    response = fit._design.y if fit._design.response_replaced else None
+    return refitted(fit, fit.formula, only_rows(data_of(fit), kept), response, **arguments)
 
 
 def _is_pandas(data: Any) -> bool:

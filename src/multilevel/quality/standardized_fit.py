@@ -120,7 +120,9 @@ def standardized(
     plan.read()
     plan.standardize()
     formula, arguments = plan.formula(), plan.arguments
-    return StandardizedFit(refitted(fit, formula, with_columns(plan.data, plan.columns), **arguments), plan.scales)
+    response = None if include_response else fit._design.given_response()
+    data = with_columns(plan.data, plan.columns)
+    return StandardizedFit(refitted(fit, formula, data, response, **arguments), plan.scales)
 
 
 @dataclass(slots=True)
@@ -163,6 +165,11 @@ class _Plan:
         encoder = fit._design.encoder
         self.data = data_of(fit)
         assert encoder is not None  # data_of asks for it
+        if fit._design.response_replaced and self.include_response and not self.after:
+            raise ControlError(
+                f"The response of this fit was replaced by refit, on the scale of {deparse(encoder.response)!r}, so that the"
+                " columns in it cannot be standardized; use transformed='after' or include_response=False."
+            )
         self.evaluator = Evaluator(Frame(self.data), encoder.state)
         for bar in formula.plain_bars:
             self.frozen.update(names_in(bar.group_node))
@@ -213,7 +220,8 @@ class _Plan:
             self.replaced[node] = substitute(node, {Name(old): Name(new) for old, new in self.renamed.items()})
         for node in self.whole:
             text = deparse(node)
-            value = self.evaluator.variable(node)
+            given = fit._design.given_response() if node == encoder.response else None
+            value = self.evaluator.variable(node) if given is None else given
             numbers = np.asarray(value.values[:, 0] if isinstance(value, Matrix) else value, dtype=np.float64)
             self.columns[text] = self._standardized(text, numbers, node == encoder.response)
             self.replaced[node] = Name(text)

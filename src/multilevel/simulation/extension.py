@@ -20,14 +20,8 @@ IndexArray = npt.NDArray[np.int64]
 
 def used_columns(fit: LinearMixedModel) -> dict[str, Any] | None:
     """Return the columns that a fit used, for the rows that it used; None where it has no data frame."""
-    if fit._data.frame is None:
-        return None
-    frame = Frame(fit._data.frame)
-    arguments = fit._data.arguments
-    beside = [arguments.get(name) for name in ("weights", "offset")]
-    names = [*fit.formula.variables, *(name for name in beside if isinstance(name, str))]
-    kept = fit._design.kept
-    return {name: _values(frame.column(name), kept) for name in dict.fromkeys(names)}
+    frame, kept = fit._design.data, fit._design.kept
+    return None if frame is None else {name: _values(frame.column(name), kept) for name in frame.columns}
 
 
 def _values(column: Column, kept: npt.NDArray[np.bool_] | None) -> Any:

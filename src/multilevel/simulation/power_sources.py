@@ -14,11 +14,12 @@ from multilevel.errors import ControlError, DataError, DataTypeError
 from multilevel.formula.build import build_design
 from multilevel.formula.grammar import Formula, parse_formula
 from multilevel.model.fitted import LinearMixedModel
-from multilevel.model.lmer import FitSource, check_design, fit_design
+from multilevel.model.lmer import check_design, fit_design
 from multilevel.model.simulation import GaussianSource, TermRows
+from multilevel.model.source import FitSource
 from multilevel.simulation.covariances import TermNames, factor_of, term_factors
 from multilevel.simulation.data_design import DataDesign
-from multilevel.simulation.extension import extended_columns, used_columns
+from multilevel.simulation.extension import extended_columns
 from multilevel.simulation.model_columns import residual_sd
 from multilevel.simulation.replicates import DesignSource, ResponseSource, frozen
 
@@ -69,7 +70,7 @@ def fit_source(
         check_design(design, chosen)
         source = FitSource(frozen(columns), frozen(arguments))
     else:
-        design, source = fit._design, FitSource(used_columns(fit), fit._data.arguments)
+        design, source = fit._design, fit._data
     if design.fixed_names != fit._design.fixed_names:
         raise DataError(
             f"With these rows the model has the fixed effects {', '.join(design.fixed_names)} in place of "
@@ -83,13 +84,13 @@ def fit_source(
     terms = tuple((TermRows.of(design, design.random[t]), factors[t]) for t in order)
     responses = GaussianSource(mean, error, terms)
     if design is fit._design and chosen == fit._control:
-        template = fit if source.frame is None else LinearMixedModel(design, fit._engine, fit.reml, chosen, source)
+        template = fit
     else:
         template = fit_design(
             design.with_response(responses.draw(np.random.default_rng(0), 1)[0]), fit.reml, chosen, source
         )
     truth = {name: float(value) for name, value in zip(design.fixed_names, beta, strict=True)}
-    return ResponseSource(template, responses, source.frame, frozen(truth))
+    return ResponseSource(template, responses, frozen(truth))
 
 
 def _changed_effects(fit: LinearMixedModel, effects: Mapping[str, float] | None) -> FloatArray:

@@ -17,12 +17,12 @@ from multilevel.engine.control import LmerControl
 from multilevel.engine.threads import ordered_map
 from multilevel.errors import ControlError, DataError, MultilevelWarning
 from multilevel.formula.build import build_design
-from multilevel.formula.design import Design
 from multilevel.formula.grammar import Formula
 from multilevel.formula.syntax import names_in
 from multilevel.model.fitted import LinearMixedModel
-from multilevel.model.lmer import FitSource, check_design, fit_design, lmer
+from multilevel.model.lmer import check_design, fit_design, lmer
 from multilevel.model.simulation import GaussianSource, seed_sequence
+from multilevel.model.source import FitSource, rows_used
 from multilevel.simulation.data_design import DataDesign
 from multilevel.simulation.drawing import Drawing
 from multilevel.simulation.draws import Draws, as_draws, is_r_random
@@ -104,15 +104,12 @@ class ResponseSource:
         A fit to these rows; its response and parameters do not matter.
     responses
         What the responses are drawn from.
-    frame
-        The rows' data, or None where they are not known.
     fixed
         The fixed effects that responses are drawn with.
     """
 
     template: LinearMixedModel
     responses: GaussianSource
-    frame: Mapping[str, Any] | None
     fixed: Mapping[str, float]
 
     @property
@@ -128,23 +125,15 @@ class ResponseSource:
     def fit(self, data: Data) -> LinearMixedModel:
         """Fit the model."""
         template = self.template
-        return fit_design(template._design.with_response(data), template.reml, template._control, self._origin(data))
+        return fit_design(template._design.with_response(data), template.reml, template._control, template._data)
 
     def fit_ml(self, formula: Formula, data: Data) -> LinearMixedModel:
         """Fit another model to the same data, by maximum likelihood."""
-        origin = self._origin(data)
-        if origin.frame is None:
-            raise DataError("The fit has no data frame to make another model of; fit the model with lmer.")
-        design: Design = build_design(formula, origin.frame, **dict(origin.arguments)).with_response(data)
-        check_design(design, self.template._control)
-        return fit_design(design, False, self.template._control, origin)
-
-    def _origin(self, response: FloatArray) -> FitSource:
-        arguments = self.template._data.arguments
-        name = self.formula.response
-        if self.frame is None or name not in self.frame:
-            return FitSource(self.frame, arguments)
-        return FitSource({**self.frame, name: response}, arguments)
+        template = self.template
+        frame, arguments, response = rows_used(template._design.with_response(data), template._data.arguments)
+        design = build_design(formula, frame, **arguments, response=response)
+        check_design(design, template._control)
+        return fit_design(design, False, template._control, FitSource(None, template._data.arguments))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

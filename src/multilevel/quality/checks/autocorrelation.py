@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import checked
-from multilevel.data.frames import Frame, column_from_values
+from multilevel.data.frames import column_from_values
 from multilevel.errors import DataError
 from multilevel.inference.robust import clusters_of
+from multilevel.model.source import column_of
 from multilevel.quality.checks.result import Check, listed, not_checked, number, p_text
 from multilevel.quality.residuals import whitened_residuals
 
@@ -119,11 +120,7 @@ def _order_values(fit: LinearMixedModel, order: Any) -> FloatArray:
     """Return the numbers that rows are put in order by, for the rows used."""
     design = fit._design
     if isinstance(order, str):
-        if fit._data.frame is None:
-            raise DataError(
-                f"The data of this fit are not at hand, so {order!r} cannot be looked up; give the values themselves."
-            )
-        name, column = order, Frame(fit._data.frame).column(order)
+        name, column = order, column_of(fit, order)
     else:
         name, column = "order", column_from_values("order", order)
     values = np.asarray(column.as_numbers(), dtype=np.float64)
