@@ -24,7 +24,6 @@ from multilevel.plot.style import (
     MOST_POINTS,
     ORANGE,
     VERMILION,
-    axis_breaks,
     caption,
     counted,
     heading,
@@ -214,15 +213,14 @@ def plot_clusters(
             breaks=list(range(len(rows.categories))), labels=wrapped(rows.categories, 14), minor_breaks=[],
             expand=(0.08, 0),
         )  # fmt: skip
-    elif panels:
-        picture += p9.scale_x_continuous(breaks=lambda limits: axis_breaks(limits, 3))
     title = f"{rows.names[1]} over {x} by {rows.names[2]}"
     picture += p9.labs(x=x, y=rows.names[1], title=heading(title, width), caption=caption(*notes, width=width))
     picture += theme(width, min(16.0, 1.5 + 1.5 * n_rows) if panels else 5.0)
     picture += p9.theme(legend_title=p9.element_blank())
     if panels:
         picture += p9.facet_wrap("cluster", ncol=n_columns)
-        picture += p9.theme(strip_text=p9.element_text(size=8), axis_text=p9.element_text(size=8))
+        # room for the numbers at the ends of two axes
+        picture += p9.theme(strip_text=p9.element_text(size=8), axis_text=p9.element_text(size=8), panel_spacing_x=0.04)
     return picture
 
 
