@@ -219,8 +219,7 @@ def plot_clusters(
     picture += p9.theme(legend_title=p9.element_blank())
     if panels:
         picture += p9.facet_wrap("cluster", ncol=n_columns)
-        # room for the numbers at the ends of two axes
-        picture += p9.theme(strip_text=p9.element_text(size=8), axis_text=p9.element_text(size=8), panel_spacing_x=0.04)
+        picture += p9.theme(strip_text=p9.element_text(size=8), axis_text=p9.element_text(size=8))
     return picture
 
 
