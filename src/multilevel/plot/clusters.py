@@ -25,7 +25,6 @@ from multilevel.plot.style import (
     MOST_POINTS,
     ORANGE,
     VERMILION,
-    axis_breaks,
     caption,
     counted,
     heading,
@@ -216,8 +215,6 @@ def plot_clusters(
             breaks=list(range(len(rows.categories))), labels=wrapped(rows.categories, 14), minor_breaks=[],
             expand=(0.08, 0),
         )  # fmt: skip
-    elif panels:
-        picture += p9.scale_x_continuous(breaks=lambda limits: axis_breaks(limits, 3))
     title = f"{rows.names[1]} over {x} by {rows.names[2]}"
     picture += p9.labs(x=x, y=rows.names[1], title=heading(title, width), caption=caption(*notes, width=width))
     picture += theme(width, min(16.0, 1.5 + 1.5 * n_rows) if panels else 5.0)
