@@ -11,7 +11,7 @@ from multilevel.arguments import DdfName
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Frame
 from multilevel.errors import ControlError, MissingDependencyError
-from multilevel.inference.degrees_of_freedom import DdfName, inference_basis, residual_degrees_of_freedom
+from multilevel.inference.degrees_of_freedom import inference_basis, residual_degrees_of_freedom
 from multilevel.inference.reference_grid import encoder_of, fixed_variables
 from multilevel.model.source import data_used
 
