@@ -691,3 +691,43 @@ def test_a_memory_that_does_not_fit_the_design_is_refused(tmp_path):
                     used += 1
     assert refused > 200
     assert used > 100
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        "sin(2 * pi * t / 12)",
+        "poly(t, 2, raw = T)",
+        "poly(x, t, degree = 2)",
+        "I(max(x, 4) - x)",
+        "factor(t, labels = c('a', 'b', 'c', 'd'))",
+        "as.numeric(factor(f))",
+        "dummy(f, 'b')",
+        "interaction(f, h)",
+        "paste(f, t)",
+        "(x > 3)",
+        "splines::ns(x, 3)",
+        "C(f)",
+        "offset(pi * x) + x",
+    ],
+)
+def test_functions_of_formulas(term, tmp_path):
+    n = 96
+    rng = np.random.default_rng(8)
+    data = pd.DataFrame(
+        {
+            "y": rng.normal(size=n),
+            "x": rng.uniform(1, 5, n),
+            "t": np.arange(n) % 4,
+            "f": np.array(list("abc"))[np.arange(n) % 3],
+            "h": np.array(list("uv"))[np.arange(n) // 2 % 2],
+            "g": np.arange(n) // 8,
+        }
+    )
+    fit = ml.lmer(f"y ~ {term} + (1 | g)", data)
+    # A column that comes later does not take the place of a constant of R.
+    row = data.iloc[[13]].assign(T=0.0, pi=1.0)
+    for again in (reload(fit, tmp_path), pickle.loads(pickle.dumps(fit))):
+        np.testing.assert_allclose(again.predict(row), fit.predict(data).iloc[[13]], rtol=1e-12)
+        assert again.formula.variables == fit.formula.variables
+        assert str(again.summary()) == str(fit.summary())

@@ -18,6 +18,7 @@ from multilevel.errors import (
     DataError,
     DataTypeError,
     FormulaError,
+    FormulaWarning,
     MissingValuesWarning,
     RankDeficiencyWarning,
     UnknownColumnError,
@@ -297,3 +298,25 @@ def test_half_a_million_rows_take_little_time():
         build_design("y ~ x1 + x2 + x3 + x4 + arm + (x1 | g)", data)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.2  # about 10 ms on an idle machine
+
+
+def test_a_power_that_is_no_power_is_hinted_at_once_for_each_fit():
+    data = {"y": [1.0, 2.0, 4.0, 3.0], "x": [1.0, 2.0, 3.0, 5.0], "g": [0, 0, 1, 1]}
+    for _ in range(2):
+        with pytest.warns(FormulaWarning, match=r"The term 'x\^2' is 'x'.*write 'I\(x\^2\)'"):
+            made = build_design("y ~ x**2 + (1 | g)", data)
+    assert made.fixed_names == ("(Intercept)", "x")
+
+
+def test_every_column_of_a_wide_frame():
+    rng = np.random.default_rng(3)
+    data = {f"v{i}": rng.normal(size=1100) for i in range(1000)}
+    data |= {"y": rng.normal(size=1100), "g": np.arange(1100) % 7}
+    by_dot = build_design("y ~ . + (1 | g)", data)
+    assert by_dot.fixed_names == ("(Intercept)", *(f"v{i}" for i in range(1000)))
+    written = build_design(f"y ~ {' + '.join(f'v{i}' for i in range(1000))} + (1 | g)", data)
+    np.testing.assert_array_equal(written.X, by_dot.X)
+    total = build_design(f"y ~ I({' + '.join(f'v{i}' for i in range(1000))}) + (1 | g)", data)
+    np.testing.assert_allclose(total.X[:, 1], by_dot.X[:, 1:].sum(axis=1), rtol=1e-10)
+    encoder = pickle.loads(pickle.dumps(total.encoder))
+    np.testing.assert_array_equal(encoder.fixed_matrix(data), total.X)

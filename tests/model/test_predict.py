@@ -385,8 +385,11 @@ def test_missing_random_effects_as_r_writes_them():
 
 
 def test_contrasts_as_patsy_writes_them(sleepstudy):
-    with pytest.raises(ml.FormulaError, match=r"write factor\(x\) for a factor"):
-        ml.lmer("Reaction ~ C(Days) + (1 | Subject)", sleepstudy)
+    categorical = ml.lmer("Reaction ~ C(Days) + (1 | Subject)", sleepstudy)
+    by_factor = ml.lmer("Reaction ~ factor(Days) + (1 | Subject)", sleepstudy)
+    np.testing.assert_array_equal(categorical.fixef.to_numpy(), by_factor.fixef.to_numpy())
+    with pytest.raises(ml.FormulaError, match=r"write factor\(Days\), and contrasts="):
+        ml.lmer("Reaction ~ C(Days, Sum) + (1 | Subject)", sleepstudy)
 
 
 def test_simulated_intervals_of_mertools():

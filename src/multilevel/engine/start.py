@@ -8,6 +8,8 @@ components too, which are taken off. The result is a rough guess, which is all t
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,8 +17,20 @@ from multilevel.engine.products import CrossProducts
 
 FloatArray = npt.NDArray[np.float64]
 
+_MANY_COLUMNS = 400
+
 SMALLEST, LARGEST = 0.1, 10.0
 """Starting values are kept within these bounds, well away from the stationary point at zero."""
+
+
+def _solved(gram: FloatArray, right: FloatArray) -> FloatArray:
+    """Solve the normal equations; by singular values, which cost much of many columns, only where that is needed or cheap."""
+    if len(gram) > _MANY_COLUMNS:
+        from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+        with contextlib.suppress(LinAlgError):
+            return np.asarray(cho_solve(cho_factor(gram), right))
+    return np.asarray(np.linalg.lstsq(gram, right, rcond=None)[0])
 
 
 def starting_values(products: CrossProducts) -> FloatArray:
@@ -28,7 +42,7 @@ def starting_values(products: CrossProducts) -> FloatArray:
     if p:
         gram = np.tril(fixed[:p, :p])
         gram = gram + np.tril(gram, -1).T
-        coefficients[:p] = -np.linalg.lstsq(gram, fixed[p, :p], rcond=None)[0]
+        coefficients[:p] = -_solved(gram, fixed[p, :p])
     total = float(fixed[p, p] + fixed[p, :p] @ coefficients[:p]) / max(products.nobs - p, 1)
     if not total > 0:
         return plan.parameters.start()

@@ -184,7 +184,8 @@ def _fit_spline(arguments: Arguments, *, natural: bool) -> SplineBasis:
         raise FormulaError(f"The degree of bs() must be at least 1, not {degree}.")
     count = None if df is None else whole(df, f"df of {function}()")
     inner = None if knots is None else numbers(knots, f"knots of {function}()")
-    _check_basis(degree + max(count or 0, len(inner or ())), f"{function}()")
+    columns = count if count is not None and inner is None else degree + len(inner or ())
+    _check_basis(max(columns, degree), f"{function}()")
     return SplineBasis.fit(
         _column(arguments),
         df=count,

@@ -57,7 +57,7 @@ def lmer(
         structure is written as in lme4 2.0 and glmmTMB: ``diag(x | g)`` and ``homdiag(x | g)`` (no correlations), ``cs(x | g)`` and
         ``homcs(x | g)`` (compound symmetry), and over the levels of a factor, taken as equally spaced, ``ar1(0 + time | g)`` and
         ``hetar1(…)`` (first-order autoregression), ``toep(0 + time | g)`` and ``homtoep(…)`` (a correlation for each lag); ``hom``
-        structures and ``ar1`` have one variance for all columns.
+        structures and ``ar1`` have one variance for all columns. One bar needs no parentheses: ``"Yield ~ 1 | Batch"``.
     data : data frame
         A pandas, polars or pyarrow table, or a mapping of columns.
     reml : bool, default True
@@ -106,8 +106,9 @@ def lmer(
 
     Warns
     -----
-    MissingValuesWarning, RankDeficiencyWarning, ConvergenceWarning, NotIdentifiedWarning
-        Rows or columns were left out, the fit did not end at an optimum, or it is at one of many that are as good.
+    MissingValuesWarning, RankDeficiencyWarning, FormulaWarning, ConvergenceWarning, NotIdentifiedWarning
+        Rows or columns were left out, the formula says something else than it seems to, the fit did not end at an optimum, or it is
+        at one of many that are as good.
 
     Notes
     -----

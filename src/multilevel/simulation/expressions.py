@@ -222,7 +222,8 @@ class DrawEvaluator(Evaluator):
             raise DataError(f"In {self.what}, {deparse(node)!r} has a standard deviation that is negative or missing.")
         if name == "lognormal":
             return np.exp(self.draws.normal(self.n_rows, **found))
-        result: npt.NDArray[Any] = getattr(self.draws, name)(self.n_rows, **found)
+        with np.errstate(all="ignore"):
+            result: npt.NDArray[Any] = getattr(self.draws, name)(self.n_rows, **found)
         if np.isnan(result).any():
             raise DataError(
                 f"In {self.what}, {deparse(node)!r} is not a distribution in all rows: check its parameters."
