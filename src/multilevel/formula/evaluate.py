@@ -221,7 +221,7 @@ class Evaluator:
             arguments = self._bind(node, transform.parameters)
             if name in MAKES_FACTORS:
                 # The levels of a column are its own values: dates, not the numbers that they count.
-                given = {label: own for label, own in reversed(node.arguments)}
+                given = dict(reversed(node.arguments))
                 column = given.get("x", given.get(None))
                 arguments["x"] = self.factor(column) if isinstance(column, Name) else arguments["x"]
             key = deparse(node)
