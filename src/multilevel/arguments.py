@@ -23,6 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 
 Count: TypeAlias = Annotated[int, AtLeast(1)]
+NumberOf: TypeAlias = Annotated[int, AtLeast(0)]
 Level: TypeAlias = Annotated[float, Between(0, 1)]
 Positive: TypeAlias = Annotated[float, Above(0)]
 Reml: TypeAlias = Annotated[bool, Hint("reml=False is maximum likelihood")]
@@ -35,7 +36,7 @@ else:  # NumPy's classes by name: this module is read before anything heavy
     Seed = Union[Annotated[int, AtLeast(0)], "SeedSequence", "Generator", None]  # noqa: F821
 DdfName: TypeAlias = Annotated[
     Literal["satterthwaite", "kenward-roger", "residual", "asymptotic"],
-    Spellings({"KR": "kenward-roger", "kenward": "kenward-roger", "lme4": "asymptotic", "z": "asymptotic"}),
+    Spellings({"KR": "kenward-roger", "kenward": "kenward-roger", "lme4": "asymptotic"}),
 ]
 """Denominator degrees of freedom. lme4 has none, so that its t values are read as normal ones."""
 BootstrapKind: TypeAlias = Literal["parametric", "residual", "cluster"]
@@ -102,6 +103,11 @@ def robust_options(function: F) -> F:
         why="it is for a cluster-robust covariance matrix, vcov='CR2' say",
     )
     return robust(model(function))
+
+
+def how_tested(ddf: DdfName, vcov: VcovName, cluster: Any) -> dict[str, Any]:
+    """Return those of the three options that say something, to hand them on."""
+    return {"ddf": ddf} if vcov == "model" else {"vcov": vcov, "cluster": cluster}
 
 
 def _renamed(where: str, named: dict[str, Any], spellings: Mapping[str, str]) -> dict[str, Any]:

@@ -35,6 +35,10 @@ class ControlError(MultilevelError, ValueError):
     """An option has a value that is not one of its choices."""
 
 
+class ArgumentError(DataTypeError, ControlError):
+    """An argument is of another kind than its function takes: a text for a number, a number for a fitted model."""
+
+
 class MissingDependencyError(MultilevelError, ImportError):
     """An optional package is needed for what was asked and is not installed."""
 
