@@ -8,10 +8,11 @@ other letters (``"Kenward-Roger"``), and by the other names that `Spellings` lis
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, Union, cast
 
@@ -45,10 +46,39 @@ BootstrapInterval: TypeAlias = Annotated[
 ]
 FileName: TypeAlias = Annotated[str, NotEmpty()]
 VcovName: TypeAlias = Literal["model", "CR0", "CR1", "CR1S", "CR2"]
+NaAction: TypeAlias = Annotated[
+    Literal["omit", "exclude", "fail"], Spellings({"na.omit": "omit", "na.exclude": "exclude", "na.fail": "fail"})
+]
 IntervalName: TypeAlias = Literal["confidence", "prediction"]
 MethodName: TypeAlias = Literal["analytic", "simulation"]
 StandardizeMethod: TypeAlias = Literal["refit", "posthoc", "smart", "basic", "pseudo"]
 PStyle: TypeAlias = Literal["numeric", "apa", "scientific", "stars", "numeric_stars", "scientific_stars"]
+
+
+def check_options(where: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Refuse options that are handed on and that nobody has.
+
+    Raises
+    ------
+    ControlError
+        There is no such option.
+    """
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}."
+            raise ControlError(f"{where} has no argument {name!r}; {hint}")
+
+
+def option_names(function: Callable[..., Any]) -> list[str]:
+    """Return the names of a function's arguments after the first."""
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    found = [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind not in variable
+    ]
+    return found[1:]
 
 
 @dataclass(frozen=True)
@@ -169,9 +199,15 @@ def checked(function: F) -> F:
     ...     return 2 * number
     >>> double("4")
     Traceback (most recent call last):
-    multilevel.errors.DataTypeError: double(): number must be a number, not '4'.
+    multilevel.errors.ArgumentError: double(): number must be a number, not '4'.
     """
     return cast(F, _behind_door(function, f"{function.__name__}()", function.__globals__, bound=False))
+
+
+def taken_by(function: Callable[..., Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return named arguments that are handed on to a checked function later, as it will have them."""
+    inner = inspect.unwrap(function)
+    return door_of(inner, f"{inner.__name__}()", inner.__globals__, bound=False).let_in((), dict(named))[1]
 
 
 def checked_method(method: F) -> F:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import BootstrapInterval, VcovName
+from multilevel.arguments import BootstrapInterval, VcovName, check_options, option_names
 from multilevel.errors import ControlError
 
 if TYPE_CHECKING:
@@ -174,7 +174,8 @@ def confint(
     if method == "bootstrap":
         from multilevel.inference.bootstrap import bootstrap
 
-        table = bootstrap(fit, **options).confint(level, interval)
+        check_options("The bootstrap", options, option_names(bootstrap))
+        table = fit.bootstrap(**options).confint(level, interval)
         if options.get("statistic") is not None:
             return table
         return table.loc[[*variance_parameter_names(fit), "sigma", *fit.residual_parameters.index, *fit.fixef.index]]

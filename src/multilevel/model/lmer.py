@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from multilevel.arguments import Reml, also_called, checked
+from multilevel.arguments import NaAction, Reml, also_called, checked
 from multilevel.data.caller import warn_caller
 from multilevel.data.frames import Frame
 from multilevel.engine.control import Control, LmerControl, as_control
@@ -50,7 +50,7 @@ def lmer(
     weights: Any = None,
     offset: Any = None,
     contrasts: Mapping[str, Any] | str | None = None,
-    na_action: str = "omit",
+    na_action: NaAction = "omit",
     control: Control = None,
     residual: Any = None,
     relationship: Mapping[str, Any] | None = None,
@@ -134,7 +134,7 @@ def lmer(
     """
     check_family(family)
     if subset is not None:
-        data, (weights, offset) = _rows_of(data, subset, (weights, offset))
+        data, (weights, offset) = rows_of(data, subset, (weights, offset))
     fit = fit_formula(
         with_groups(formula, groups), data, reml, as_control(control), weights=weights, offset=offset, contrasts=contrasts,
         na_action=na_action, residual=residual, relationship=relationship,
@@ -152,7 +152,7 @@ def fit_formula(
     return fit_design(design, reml, control, FitSource(data, MappingProxyType(arguments)))
 
 
-def _rows_of(data: Any, subset: Any, by_row: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+def rows_of(data: Any, subset: Any, by_row: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
     """Return some rows of the data, and of values that are given one per row."""
     frame = Frame(data)
     kept = rows_kept(frame, subset)
