@@ -52,6 +52,7 @@ def contrasts_of(case: dict[str, Any]) -> dict[str, Any] | None:
     return {
         key: CONTRASTS[value] if isinstance(value, str) else np.asarray(value, dtype=float)
         for key, value in stored.items()
+        if key in case["formula"]  # those of other columns are warned of
     }
 
 

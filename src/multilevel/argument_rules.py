@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from multilevel.errors import ControlError, DataTypeError, UnknownColumnError
+from multilevel.errors import ArgumentError, ControlError, UnknownColumnError
 
 NOTHING: Any = object()
 """What a rule returns for a value of another kind."""
@@ -28,7 +28,7 @@ class AtLeast:
         return bool(value >= self.low)
 
     def __str__(self) -> str:
-        return f"at least {self.low:g}"
+        return f"of at least {self.low:g}"
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Numeral(Rule):
         if isinstance(value, int) and abs(value) >= 2**63:
             raise Refusal("is too large a number")
         if self.limits is not None and not self.limits.holds(value):
-            raise Refusal(f"must be {self.limits}, not {shown(value)}")
+            raise Refusal(f"must be {self.words}, not {shown(value)}")
         return value
 
     @property
@@ -268,7 +268,7 @@ class Instance(Rule):
     @property
     def plural(self) -> str:
         """What several of them are."""
-        return f"{self.words.split(' ', 1)[1]}s"
+        return PLURALS.get(self.words) or f"{self.words.split(' ', 1)[1]}s"
 
 
 @dataclass(frozen=True)
@@ -279,10 +279,9 @@ class ListOf(Rule):
 
     def take(self, value: Any) -> Any:
         """Return a list or a tuple."""
-        if isinstance(value, str):  # one name where several may stand
-            found = self.item.take(value)
-            return found if found is NOTHING else [found]
-        if isinstance(value, bytes | Mapping) or not isinstance(value, Iterable) or hasattr(value, "columns"):
+        if isinstance(value, str) and self.item.take(value) is not NOTHING:
+            raise Refusal(f"must be {self.words} such as [{shown(value)}], not {shown(value)} alone", inside=True)
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable) or hasattr(value, "columns"):
             return NOTHING
         given = value if isinstance(value, list | tuple) else list(value)
         taken = []
@@ -355,7 +354,8 @@ class OneOf(Rule):
             try:
                 found = part.take(value)
             except Refusal as error:
-                refusal = refusal or error
+                text = str(error).replace(f"must be {part.words}", f"must be {self.words}", 1)
+                refusal = refusal or Refusal(text, inside=error.inside)
                 continue
             if found is not NOTHING:
                 return found
@@ -366,16 +366,22 @@ class OneOf(Rule):
     @property
     def words(self) -> str:
         """What is taken."""
-        return listed(list(dict.fromkeys(part.words for part in self.parts)))
+        words: dict[str, None] = {}
+        for part in self.parts:
+            few = isinstance(part, Choice) and len(part.values) < 3
+            words.update(dict.fromkeys(map(repr, part.values) if few and isinstance(part, Choice) else [part.words]))
+        return listed(list(words))
 
 
 NOUNS = {
     "LmerControl": "an LmerControl",
-    "LinearMixedModel": "a fitted model",
+    "LinearMixedModel": "a model fitted by lmer",
     "PathLike": "a path",
-    "MarginalMeans": "what emmeans() returns",
+    "MarginalMeans": "what emmeans or emtrends returned",
+    "ModelChecks": "what check_model returned",
 }
 """What objects of a class are called in a sentence, where that is not the name of the class."""
+PLURALS = {"a model fitted by lmer": "models fitted by lmer"}
 
 
 def listed(words: Sequence[str]) -> str:
@@ -444,7 +450,7 @@ def check(where: str, name: str, rule: Rule, value: Any) -> Any:
 
     Raises
     ------
-    DataTypeError
+    ArgumentError
         It is of another kind.
     ControlError
         It is none of the choices, or outside of its limits.
@@ -454,10 +460,10 @@ def check(where: str, name: str, rule: Rule, value: Any) -> Any:
         found = rule.take(value)
     except Refusal as refusal:
         text = f"{where}: {name} {refusal}{hint}"
-        kind = DataTypeError if refusal.inside else ControlError
+        kind = ArgumentError if refusal.inside else ControlError
         raise kind(text if text.endswith("?") else f"{text}.") from None
     if found is NOTHING:
         parts = rule.parts if isinstance(rule, OneOf) else (rule,)
-        refused = ControlError if all(part.is_choice for part in parts) else DataTypeError
+        refused = ControlError if all(part.is_choice for part in parts) else ArgumentError
         raise refused(f"{where}: {name} must be {rule.words}, not {shown(value)}{hint}.")
     return found

@@ -8,10 +8,11 @@ other letters (``"Kenward-Roger"``), and by the other names that `Spellings` lis
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar, Union, cast
 
@@ -23,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 
 Count: TypeAlias = Annotated[int, AtLeast(1)]
+NumberOf: TypeAlias = Annotated[int, AtLeast(0)]
 Level: TypeAlias = Annotated[float, Between(0, 1)]
 Positive: TypeAlias = Annotated[float, Above(0)]
 Reml: TypeAlias = Annotated[bool, Hint("reml=False is maximum likelihood")]
@@ -35,7 +37,7 @@ else:  # NumPy's classes by name: this module is read before anything heavy
     Seed = Union[Annotated[int, AtLeast(0)], "SeedSequence", "Generator", None]  # noqa: F821
 DdfName: TypeAlias = Annotated[
     Literal["satterthwaite", "kenward-roger", "residual", "asymptotic"],
-    Spellings({"KR": "kenward-roger", "kenward": "kenward-roger", "lme4": "asymptotic", "z": "asymptotic"}),
+    Spellings({"KR": "kenward-roger", "kenward": "kenward-roger", "lme4": "asymptotic"}),
 ]
 """Denominator degrees of freedom. lme4 has none, so that its t values are read as normal ones."""
 BootstrapKind: TypeAlias = Literal["parametric", "residual", "cluster"]
@@ -44,10 +46,39 @@ BootstrapInterval: TypeAlias = Annotated[
 ]
 FileName: TypeAlias = Annotated[str, NotEmpty()]
 VcovName: TypeAlias = Literal["model", "CR0", "CR1", "CR1S", "CR2"]
+NaAction: TypeAlias = Annotated[
+    Literal["omit", "exclude", "fail"], Spellings({"na.omit": "omit", "na.exclude": "exclude", "na.fail": "fail"})
+]
 IntervalName: TypeAlias = Literal["confidence", "prediction"]
 MethodName: TypeAlias = Literal["analytic", "simulation"]
 StandardizeMethod: TypeAlias = Literal["refit", "posthoc", "smart", "basic", "pseudo"]
 PStyle: TypeAlias = Literal["numeric", "apa", "scientific", "stars", "numeric_stars", "scientific_stars"]
+
+
+def check_options(where: str, options: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Refuse options that are handed on and that nobody has.
+
+    Raises
+    ------
+    ControlError
+        There is no such option.
+    """
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}."
+            raise ControlError(f"{where} has no argument {name!r}; {hint}")
+
+
+def option_names(function: Callable[..., Any]) -> list[str]:
+    """Return the names of a function's arguments after the first."""
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    found = [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind not in variable
+    ]
+    return found[1:]
 
 
 @dataclass(frozen=True)
@@ -102,6 +133,11 @@ def robust_options(function: F) -> F:
         why="it is for a cluster-robust covariance matrix, vcov='CR2' say",
     )
     return robust(model(function))
+
+
+def how_tested(ddf: DdfName, vcov: VcovName, cluster: Any) -> dict[str, Any]:
+    """Return those of the three options that say something, to hand them on."""
+    return {"ddf": ddf} if vcov == "model" else {"vcov": vcov, "cluster": cluster}
 
 
 def _renamed(where: str, named: dict[str, Any], spellings: Mapping[str, str]) -> dict[str, Any]:
@@ -163,9 +199,15 @@ def checked(function: F) -> F:
     ...     return 2 * number
     >>> double("4")
     Traceback (most recent call last):
-    multilevel.errors.DataTypeError: double(): number must be a number, not '4'.
+    multilevel.errors.ArgumentError: double(): number must be a number, not '4'.
     """
     return cast(F, _behind_door(function, f"{function.__name__}()", function.__globals__, bound=False))
+
+
+def taken_by(function: Callable[..., Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return named arguments that are handed on to a checked function later, as it will have them."""
+    inner = inspect.unwrap(function)
+    return door_of(inner, f"{inner.__name__}()", inner.__globals__, bound=False).let_in((), dict(named))[1]
 
 
 def checked_method(method: F) -> F:

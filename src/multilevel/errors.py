@@ -43,6 +43,10 @@ class MissingFileError(FileError, FileNotFoundError):
     """There is no such file."""
 
 
+class ArgumentError(DataTypeError, ControlError):
+    """An argument is of another kind than its function takes: a text for a number, a number for a fitted model."""
+
+
 class MissingDependencyError(MultilevelError, ImportError):
     """An optional package is needed for what was asked and is not installed."""
 

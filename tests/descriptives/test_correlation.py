@@ -235,7 +235,7 @@ def test_bad_options_are_refused():
     data = frame("fixture", "scenario_1")
     with pytest.raises(ml.ControlError, match="method must be one of"):
         ml.correlation(data, ["x1", "y"], method="tetrachoric")
-    with pytest.raises(ml.ControlError, match="level must be between 0 and 1"):
+    with pytest.raises(ml.ControlError, match="level must be a number between 0 and 1"):
         ml.correlation(data, ["x1", "y"], level=95)
     with pytest.raises(ml.ControlError, match="kind must be one of"):
         ml.correlation(data, ["x1", "y"], cluster="k_id", kind="pooled")

@@ -109,9 +109,9 @@ def test_bad_statistics_are_refused():
         ml.group_summary(data, "k_id", "y", [lambda v: v[0], lambda v: v[-1]])
     with pytest.raises(ml.ControlError, match="at least one statistic"):
         ml.group_summary(data, "k_id", "y", [])
-    with pytest.raises(ml.DataTypeError, match="a name or a function"):
+    with pytest.raises(ml.DataTypeError, match="a text or a function"):
         ml.group_summary(data, "k_id", "y", [3])
-    with pytest.raises(ml.DataTypeError, match="a name or a function"):
+    with pytest.raises(ml.DataTypeError, match="a text or a function"):
         ml.group_summary(data, "k_id", "y", {"three": 3})
     with pytest.raises(ml.DataError, match="'sorted' must return one number"):
         ml.group_summary(data, "k_id", "y", sorted)

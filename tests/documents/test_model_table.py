@@ -143,9 +143,9 @@ def test_files(table, tmp_path, ending):
 def test_wrong_use(fits, table, tmp_path):
     fit = fits["slopes"]
     for arguments, message in [
-        ({"show": ["beta"]}, "show cannot hold 'beta'"),
+        ({"show": ["beta"]}, "show must be .* not 'beta'; did you mean 'std_beta'"),
         ({"show": []}, "at least one column"),
-        ({"measures": ["rmse"]}, "measures cannot hold 'rmse'"),
+        ({"measures": ["rmse"]}, "measures must be .* not 'rmse'"),
         ({"p_style": "bold"}, "p_style must be one of"),
         ({"level": 1}, "between 0 and 1"),
         ({"names": ["a", "b"]}, "2 names for 1 models"),
@@ -156,7 +156,7 @@ def test_wrong_use(fits, table, tmp_path):
             ml.tab_model(fit, **arguments)
     with pytest.raises(ml.ControlError, match="at least one fitted model"):
         ml.tab_model()
-    with pytest.raises(ml.ControlError, match="takes fitted models, not str"):
+    with pytest.raises(ml.ControlError, match="must be a model fitted by lmer, not 'fit'"):
         ml.tab_model("fit")
     with pytest.raises(ml.ControlError, match="Cannot tell the form"):
         table.save(tmp_path / "table.docx")

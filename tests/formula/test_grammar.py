@@ -122,7 +122,7 @@ def test_malformed_formulas(text, sentence):
 
 
 def test_a_formula_must_be_text():
-    with pytest.raises(DataTypeError, match="not int"):
+    with pytest.raises(DataTypeError, match="must be a text or a Formula, not 3"):
         parse_formula(3)  # type: ignore[arg-type]
 
 

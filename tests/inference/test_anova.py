@@ -244,19 +244,19 @@ def test_without_terms():
 
 def test_options_are_checked():
     fit = inference_fit("sleepstudy")
-    with pytest.raises(ml.ControlError, match="type must be 1, 2 or 3"):
+    with pytest.raises(ml.ControlError, match="type must be one of 1, 2, 3"):
         ml.anova(fit, type=4)
-    with pytest.raises(ml.ControlError, match="type must be 1, 2 or 3"):
+    with pytest.raises(ml.ControlError, match="type must be one of 1, 2, 3"):
         ml.anova(fit, type=True)
     with pytest.raises(ml.ControlError, match="test must be 'F' or 'chisq'"):
         ml.anova(fit, test="LR")
     with pytest.raises(ml.ControlError, match="for type 1 use test='F'"):
         ml.anova(fit, type=1, test="chisq")
     with pytest.raises(ml.ControlError, match="ddf must be one of"):
-        ml.anova(fit, ddf="lme4")
+        ml.anova(fit, ddf="lme")
     with pytest.raises(ml.ControlError, match="REML"):
         ml.anova(fit.update(reml=False), ddf="kenward-roger")
-    with pytest.raises(ml.DataTypeError, match="not str"):
+    with pytest.raises(ml.DataTypeError, match="must be a model fitted by lmer, not 'y ~ x'"):
         ml.anova("y ~ x")
     with pytest.raises(ml.DataTypeError, match="needs a fitted model"):
         ml.anova()

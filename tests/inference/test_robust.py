@@ -161,7 +161,7 @@ def test_rows_left_out():
 
 def test_what_cannot_be_used():
     fit = reference_fit("sleepstudy")
-    with pytest.raises(ml.ControlError, match="'HC3' is unknown"):
+    with pytest.raises(ml.ControlError, match=r"kind must be one of 'model', 'CR0'.* not 'HC3'"):
         fit.vcov("HC3")
     with pytest.raises(ml.DataError, match="have 3 values; there are 180 rows"):
         fit.vcov("CR1", cluster=[1, 2, 3])

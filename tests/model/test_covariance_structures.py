@@ -482,7 +482,7 @@ def test_weights_are_no_residual_structure():
 
 @pytest.mark.parametrize("make", [ml.var_ident, ml.cor_ar1, ml.cor_car1])
 def test_names_must_be_text(make):
-    with pytest.raises(ml.DataTypeError, match="name of a column"):
+    with pytest.raises(ml.DataTypeError, match="must be a text"):
         make(3)
 
 

@@ -222,7 +222,7 @@ def changed(row, value):
     ("given", "message"),
     [
         (lambda: {"sire": PEDIGREE}, "no grouping factor of the model"),
-        (lambda: PEDIGREE, "must map the names"),
+        (lambda: PEDIGREE, "relationship must be a mapping"),
         (lambda: {"animal": PEDIGREE.to_numpy()}, "needs labels"),
         (lambda: {"animal": (PEDIGREE.to_numpy(), LABELS[1:])}, "must be square"),
         (lambda: {"animal": (PEDIGREE.to_numpy(), [LABELS[1], *LABELS[1:]])}, "several rows for the level 'a02'"),

@@ -55,7 +55,7 @@ def test_seeds(sleep, monkeypatch):
     rng = np.random.default_rng(3)
     assert not np.array_equal(sleep.simulate(rng=rng), sleep.simulate(rng=rng))
     assert sleep.simulate(0).shape == (0, 180)
-    with pytest.raises(ml.ControlError, match="at least 0; it is -1"):
+    with pytest.raises(ml.ControlError, match="of at least 0, not -1"):
         sleep.simulate(-1)
 
 

@@ -91,7 +91,9 @@ def test_densities_are_those_of_a_normal_kernel():
 
 
 def test_the_page_takes_checks_or_a_model():
-    with pytest.raises(ml.DataTypeError, match="takes what check_model returned, or a fitted model, not a DataFrame"):
+    with pytest.raises(
+        ml.DataTypeError, match="must be what check_model returned or a model fitted by lmer, not a DataFrame"
+    ):
         ml.plot_checks(ml.load_dataset("sleepstudy"))
     empty = ml.ModelChecks("y ~ x", (checks()["collinearity"],))
     with pytest.raises(ml.ControlError, match="nothing to draw"):

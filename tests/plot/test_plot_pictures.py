@@ -259,7 +259,7 @@ def test_models_have_names():
         ml.plot_models(sleep(), **{"model 1": sleep_intercept()})
     with pytest.raises(ml.ControlError, match="no model to draw"):
         ml.plot_models()
-    with pytest.raises(ml.DataTypeError, match="takes a model fitted by lmer, not a str"):
+    with pytest.raises(ml.DataTypeError, match="must be a model fitted by lmer, not "):
         ml.plot_models("Reaction ~ Days")
 
 
@@ -268,7 +268,7 @@ def test_bad_requests():
         ml.plot_model(sleep(), "violin")
     with pytest.raises(ml.ControlError, match="type 're' has no option 'sorted'; it has group, kind, level, sort"):
         ml.plot_model(sleep(), "re", sorted=True)
-    with pytest.raises(ml.DataTypeError, match="plot_model takes a model fitted by lmer"):
+    with pytest.raises(ml.DataTypeError, match=r"plot_model.* must be a model fitted by lmer"):
         ml.plot_model(ml.load_dataset("sleepstudy"))
     with pytest.raises(ml.ControlError, match="labels names 'days', which is not in the picture"):
         ml.plot_model(sleep(), "est", labels={"days": "Days"})
@@ -282,7 +282,7 @@ def test_bad_requests():
         ml.plot_shrinkage(sleep(), terms="Nights")
     with pytest.raises(ml.ControlError, match="one random effect or two, not 3"):
         ml.plot_shrinkage(factor_slopes(), terms=["MachineA", "MachineB", "MachineC"])
-    with pytest.raises(ml.ControlError, match="residuals 'student' is unknown"):
+    with pytest.raises(ml.ControlError, match=r"kind must be one of .* not 'student'"):
         ml.plot_model(sleep(), "resid", kind="student")
     with pytest.raises(ml.DataTypeError, match="'Subject' holds text or categories"):
         ml.plot_model(sleep(), "resid", x="Subject")

@@ -231,7 +231,7 @@ def test_marginal_means_refuse_what_they_cannot_draw():
     means = ml.emmeans(cake(), "recipe")
     with pytest.raises(ml.ControlError, match="terms names 'temperature'; the means are for recipe"):
         marginal_means_data(means, "temperature")
-    with pytest.raises(ml.DataTypeError, match="takes what emmeans or emtrends returned, not a LinearMixedModel"):
+    with pytest.raises(ml.DataTypeError, match="must be what emmeans or emtrends returned, not a LinearMixedModel"):
         ml.plot_emmeans(cake())
     many = ml.emmeans(cake(), ["recipe", "temp"], at={"temp": list(range(175, 185))})
     with pytest.raises(ml.ControlError, match="'temp' has 10 values, and at most 8 colours"):

@@ -169,12 +169,12 @@ def test_standardized():
 
 def test_bad_options():
     for arguments, message in [
-        ({"effects": "some"}, "effects must be 'all'"),
-        ({"ci_random": "exact"}, "ci_random must be 'wald'"),
+        ({"effects": "some"}, "effects must be one of 'all'"),
+        ({"ci_random": "exact"}, "ci_random must be one of 'wald'"),
         ({"n": 100}, "options n are for ci_random='bootstrap'"),
         ({"standardize": "all"}, "standardize must be one of"),
         ({"effects": "random", "standardize": "basic"}, "standardizes fixed effects only"),
-        ({"level": 0.0}, "confidence level"),
+        ({"level": 0.0}, "level must be a number between 0 and 1"),
     ]:
         with pytest.raises(ml.ControlError, match=message):
             ml.model_parameters(sleepstudy(), **arguments)

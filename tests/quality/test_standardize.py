@@ -363,7 +363,7 @@ def test_bad_options():
     fit = fitted("sleepstudy")
     for options, message in [
         ({"method": "refits"}, "method must be one of 'refit'"),
-        ({"level": 1.5}, "confidence level"),
+        ({"level": 1.5}, "level must be a number between 0 and 1"),
         ({"transformed": "inside"}, "transformed must be 'before' or 'after'"),
         ({"method": "basic", "transformed": "after"}, "is for method='refit'"),
         ({"method": "pseudo", "robust": True}, "cannot be robust"),

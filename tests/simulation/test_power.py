@@ -264,7 +264,7 @@ def test_curves_of_a_fit(sleep):
     ("arguments", "error", "message"),
     [
         ({"test": "x"}, ml.ControlError, r"the coefficients are \(Intercept\), armtherapy and the terms arm"),
-        ({"test": 3}, ml.DataTypeError, "must name coefficients"),
+        ({"test": 3}, ml.DataTypeError, "test must be a text, a list of texts"),
         ({"test": lambda _: "no"}, ml.DataTypeError, "must return a p-value"),
         ({"test": lambda _: 2.0}, ml.DataTypeError, "between 0 and 1"),
         ({"ddf": "exact"}, ml.ControlError, "ddf must be"),
@@ -292,7 +292,7 @@ def test_what_has_no_power_of_a_fit(sleep):
         ml.power(sleep, extend={"subject": 3})
     with pytest.raises(ml.FormulaError, match="must be the smaller"):
         ml.power(sleep, reduced=". ~ . + I(Days^2)", n=1, rng=1)
-    with pytest.raises(ml.DataTypeError, match="DataDesign or a fitted model"):
+    with pytest.raises(ml.DataTypeError, match="a DataDesign or a model fitted by lmer"):
         ml.power("y ~ x")
 
 

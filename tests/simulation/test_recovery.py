@@ -153,7 +153,7 @@ def test_what_cannot_be_compared(drawn, study):
     truth, fit = drawn
     with pytest.raises(ml.DataTypeError, match="truth must be"):
         ml.recover(3, fit)
-    with pytest.raises(ml.DataTypeError, match="fitted models"):
+    with pytest.raises(ml.DataTypeError, match="models fitted by lmer"):
         ml.recover(truth, [3])
     with pytest.raises(ml.DataTypeError, match="at least one"):
         ml.recover(truth, [])

@@ -87,7 +87,7 @@ def test_rows_that_lack_a_value_have_no_response():
         ({"theta": None}, ml.ControlError, "Give one of theta"),
         ({"sd": {"Subject": [1, 1]}}, ml.ControlError, "Give one of theta"),
         ({"sigma": -1}, ml.DataError, "zero or more"),
-        ({"n": -1}, ml.ControlError, "negative"),
+        ({"n": -1}, ml.ControlError, "whole number of at least 0"),
         ({"formula": "~ Days"}, ml.FormulaError, "no random-effects term"),
         ({"weights": "w"}, ml.UnknownColumnError, "no column for weights"),
         ({"weights": [0.0] * 180}, ml.DataError, "positive"),

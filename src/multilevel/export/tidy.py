@@ -98,6 +98,10 @@ def tidy(
     if conf_method not in CONF_METHODS:
         raise ControlError(f"conf_method must be one of {', '.join(map(repr, CONF_METHODS))}, not {conf_method!r}.")
     check_level(level)
+    if options and not (conf_int and conf_method == "bootstrap"):
+        raise ControlError(
+            f"The options {', '.join(options)} are for intervals by conf_method='bootstrap', conf_int=True."
+        )
     intervals = None
     if conf_int and {"fixed", "ran_pars"} & set(wanted):
         if conf_method == "wald":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import BootstrapInterval, VcovName
+from multilevel.arguments import BootstrapInterval, VcovName, check_options, option_names
 from multilevel.errors import ControlError
 from multilevel.model.parameter_labels import ParameterLabels
 
@@ -180,7 +180,8 @@ def confint(
         from multilevel.inference.bootstrap import bootstrap
         from multilevel.model.identification import moving_parameters
 
-        table = bootstrap(fit, **options).confint(level, interval)
+        check_options("The bootstrap", options, option_names(bootstrap))
+        table = fit.bootstrap(**options).confint(level, interval)
         if options.get("statistic") is not None:
             return table
         labels = ParameterLabels.of(fit)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from multilevel.data.arrays import number_array
 from multilevel.errors import ControlError, DataError
 
 FloatArray = npt.NDArray[np.float64]
@@ -80,9 +81,9 @@ def _given(weights: Any, labels: Sequence[str]) -> list[float]:
     if isinstance(weights, Mapping):
         row = [0.0] * len(labels)
         for label, weight in weights.items():
-            row[_position(label, labels)] = float(weight)
+            row[_position(label, labels)] = number_array(weight, f"the weight of {label!r}", shape=()).item()
         return row
-    row = [float(weight) for weight in weights]
+    row = np.atleast_1d(number_array(weights, "the weights of a contrast")).ravel().tolist()
     if len(row) != len(labels):
         raise DataError(f"A contrast has {len(row)} weights for {len(labels)} means: {', '.join(labels)}.")
     return row

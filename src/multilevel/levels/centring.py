@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -184,7 +184,7 @@ def center(
     columns: str | Iterable[str] | None = None,
     by: str | Iterable[str] | None = None,
     *,
-    at: str | float = "mean",
+    at: Literal["mean", "median"] | float = "mean",
     suffix: str | None = None,
 ) -> FrameT:
     """Centre variables at their mean, their median or a number; at those of their cluster where one is named.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from multilevel.arguments import VcovName, checked_methods, idle
+from multilevel.arguments import VcovName, checked_method, checked_methods, idle
 from multilevel.engine.fit import Convergence, is_singular
 from multilevel.model.fit_facts import FitFacts, whole
 from multilevel.model.lookup import lookup
@@ -104,6 +104,7 @@ class Estimates(FitFacts):
         return self._engine.convergence
 
     @lookup
+    @checked_method
     def varcorr(self) -> VarianceComponents:
         """Return the variances and correlations of the random effects, and the residual standard deviation."""
         parts = []

@@ -110,6 +110,7 @@ class LevelEffects(Estimates):
         return relatives(whole(self), group)
 
     @lookup
+    @checked_method
     def coef(self) -> dict[str, pd.DataFrame]:
         """Return the coefficients of every level: fixed effects plus conditional modes, by grouping factor (R's ``coef``)."""
         import pandas as pd

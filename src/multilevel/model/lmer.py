@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import Reml, also_called, checked
+from multilevel.arguments import NaAction, Reml, also_called, checked
 from multilevel.data.caller import warn_caller
 from multilevel.data.frames import Frame
 from multilevel.data.memory import memory_errors_explained
@@ -39,7 +39,7 @@ def lmer(
     weights: Any = None,
     offset: Any = None,
     contrasts: Mapping[str, Any] | str | None = None,
-    na_action: str = "omit",
+    na_action: NaAction = "omit",
     control: Control = None,
     residual: Any = None,
     relationship: Mapping[str, Any] | None = None,
@@ -124,7 +124,7 @@ def lmer(
     """
     check_family(family)
     if subset is not None:
-        data, (weights, offset) = _rows_of(data, subset, (weights, offset))
+        data, (weights, offset) = rows_of(data, subset, (weights, offset))
     arguments = {
         "weights": weights,
         "offset": offset,
@@ -153,7 +153,7 @@ def fit_formula(
     return fit_design(design, reml, control, FitSource.of(data, given, design))
 
 
-def _rows_of(data: Any, subset: Any, by_row: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+def rows_of(data: Any, subset: Any, by_row: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
     """Return some rows of the data, and of values that are given one per row."""
     frame = Frame(data)
     kept = rows_kept(frame, subset)

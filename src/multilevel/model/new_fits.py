@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import Count, Reml, also_called, checked_methods
+from multilevel.arguments import Count, Reml, also_called, check_options, checked_methods, taken_by
 from multilevel.data.caller import warn_caller
 from multilevel.data.labels import apart_from
 from multilevel.engine.control import LmerControl, as_control
@@ -188,7 +187,8 @@ class NewFits(Estimates):
             The criterion; by default that of this fit.
         **changes
             Further arguments of `lmer` to change: ``weights``, ``offset``, ``contrasts``, ``na_action``, ``control``,
-            ``residual``, ``relationship``; starting values are ``control=LmerControl(start=…)``.
+            ``residual``, ``relationship``, ``subset`` (of the rows that the fit
+            has); starting values are ``control=LmerControl(start=…)``.
 
         Raises
         ------
@@ -204,9 +204,12 @@ class NewFits(Estimates):
         >>> str(fit.update(". ~ . - Days").formula)
         'Reaction ~ 1 + (1 | Subject)'
         """
-        from multilevel.model.lmer import fit_formula, warn_of_unused_contrasts
+        from multilevel.model.lmer import fit_formula, lmer, rows_of, warn_of_unused_contrasts
 
-        _check_changes(changes)
+        if "start" in changes:
+            raise ControlError("update() has no argument 'start': starting values are control=LmerControl(start=…).")
+        check_options("update()", changes, CHANGES)
+        changes = taken_by(lmer, changes)
         criterion = self._reml if reml is None else reml
         if formula is None and data is None and not changes.keys() - {"control"}:
             return self._fit_again(criterion, as_control(changes.get("control", self._control)))
@@ -214,6 +217,10 @@ class NewFits(Estimates):
         arguments: dict[str, Any] = {**self._data.arguments, "control": self._control, **changes}
         control = as_control(arguments.pop("control"))
         frame, response = self._data_for(new) if data is None else (data, None)
+        subset = arguments.pop("subset", None)
+        if subset is not None:
+            by_row = (arguments["weights"], arguments["offset"], response)
+            frame, (arguments["weights"], arguments["offset"], response) = rows_of(frame, subset, by_row)
         fit = fit_formula(new, frame, arguments, criterion, control, response)
         warn_of_unused_contrasts(fit._design, changes.get("contrasts"))
         return fit
@@ -260,19 +267,8 @@ class NewFits(Estimates):
         return replace(whole(self), _engine=engine, _reml=reml, _control=control, _stored=stored)
 
 
-CHANGES = ("weights", "offset", "contrasts", "na_action", "control", "residual", "relationship")
+CHANGES = ("weights", "offset", "contrasts", "na_action", "control", "residual", "relationship", "subset")
 """What `update` can change beside formula, data and criterion."""
-
-
-def _check_changes(changes: dict[str, Any]) -> None:
-    """Refuse arguments that `lmer` does not have."""
-    for name in changes:
-        if name == "start":
-            raise ControlError("update() has no argument 'start': starting values are control=LmerControl(start=…).")
-        if name not in CHANGES:
-            near = difflib.get_close_matches(name, CHANGES, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(CHANGES)}."
-            raise ControlError(f"update() has no argument {name!r}; {hint}")
 
 
 def _is_constant(rows: FloatArray) -> npt.NDArray[np.bool_]:

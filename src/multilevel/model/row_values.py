@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import Count, IntervalName, Level, MethodName, Seed, also_called, checked_methods, idle
+from multilevel.arguments import (
+    Count,
+    IntervalName,
+    Level,
+    MethodName,
+    NumberOf,
+    Seed,
+    also_called,
+    checked_methods,
+    idle,
+)
 from multilevel.errors import ControlError
 from multilevel.model.fit_facts import whole
 from multilevel.model.level_effects import LevelEffects
@@ -221,7 +231,7 @@ class RowValues(LevelEffects):
     @also_called(re_form="re_formula", nsim="n", seed="rng", **{"re.form": "re_formula"})
     def simulate(
         self,
-        n: Count = 1,
+        n: NumberOf = 1,
         newdata: Any = None,
         *,
         rng: Seed | RRandom = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import DdfName, Level, StandardizeMethod, VcovName, checked, robust_options
+from multilevel.arguments import DdfName, Level, StandardizeMethod, VcovName, checked, how_tested, robust_options
 from multilevel.errors import ControlError
 from multilevel.plot.style import GREY, PALETTE, caption, heading, percent, plotnine, theme, wrapped
 from multilevel.quality.model_names import named_models
@@ -93,7 +93,7 @@ def fixed_effects_data(
     for name, fit in named.items():
         check_fit(fit, "plot_models")
         fixed = model_parameters(
-            fit, "fixed", level=level, ddf=ddf, standardize=standardize, vcov=vcov, cluster=cluster
+            fit, "fixed", level=level, standardize=standardize, **how_tested(ddf, vcov, cluster)
         ).fixed
         assert fixed is not None
         part = fixed[["estimate", "std_error", "df", "p_value", "conf_low", "conf_high"]].reset_index(drop=True)

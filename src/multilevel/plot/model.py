@@ -6,7 +6,7 @@ import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from multilevel.arguments import checked
+from multilevel.arguments import checked, option_names
 from multilevel.errors import ControlError
 from multilevel.quality.variance import check_fit
 
@@ -88,7 +88,7 @@ def plot_model(fit: LinearMixedModel, type: str = "est", **options: Any) -> Any:
     module, function = KINDS[type]
     draw = getattr(importlib.import_module(f"multilevel.plot.{module}"), function)
     parameters = inspect.signature(draw).parameters.values()
-    known = [parameter.name for parameter in parameters][1:]
+    known = option_names(draw)
     unknown = [name for name in options if name not in known]
     if unknown and not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         raise ControlError(f"A picture of type {type!r} has no option {unknown[0]!r}; it has {', '.join(known)}.")

@@ -42,7 +42,7 @@ def plot_shrinkage(
     fit: LinearMixedModel,
     group: str | None = None,
     *,
-    terms: Sequence[str] | None = None,
+    terms: str | Sequence[str] | None = None,
     level: Level = 0.95,
     max_clusters: int = MOST_CLUSTERS,
 ) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from multilevel.arguments import Level, checked
+from multilevel.arguments import Level, checked, idle
 from multilevel.errors import ControlError
 from multilevel.inference.intervals import check_level
 from multilevel.plot.style import BLUE, LIGHT_GREY, SKY, caption, percent, plotnine, theme, wrapped
@@ -106,6 +106,7 @@ def variance_components_data(
 
 
 @checked
+@idle("interval", "level", when=lambda given: given["scale"] == "share", why="shares of the variance have no intervals")
 def plot_variance_components(
     fit: LinearMixedModel,
     scale: Scale = "sd",

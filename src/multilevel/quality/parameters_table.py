@@ -15,6 +15,7 @@ from multilevel.arguments import (
     VcovName,
     checked,
     checked_methods,
+    how_tested,
     idle,
     robust_options,
 )
@@ -215,7 +216,7 @@ def model_parameters(
     notes = []
     model = fit
     if standardize is not None:
-        found = standardize_parameters(fit, standardize, level=level, ddf=ddf, vcov=vcov, cluster=cluster)
+        found = standardize_parameters(fit, standardize, level=level, **how_tested(ddf, vcov, cluster))
         fixed = found.to_frame()
         notes.append(f"Standardized (method: {standardize}).")
         if found.model is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from multilevel.arguments import Seed, checked, checked_methods
+from multilevel.arguments import Seed, check_options, checked, checked_methods, option_names
 from multilevel.errors import ControlError, DataTypeError
 from multilevel.model.fitted import LinearMixedModel
 from multilevel.model.simulation import seed_sequence
@@ -156,6 +156,7 @@ def power_curve(
         if isinstance(values, str) or not hasattr(values, "__len__") or len(values) == 0:
             raise DataTypeError(f"along must give {name!r} a list of values, not {values!r}.")
         lists[str(name)] = [value.item() if hasattr(value, "item") else value for value in values]
+    check_options("power()", options, option_names(power))
     points = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
     seeds = [rng] * len(points) if is_r_random(rng) else seed_sequence(cast(Seed, rng)).spawn(len(points))
     results = [

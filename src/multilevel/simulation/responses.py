@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import Count, Seed, checked
+from multilevel.arguments import NumberOf, Seed, checked
 from multilevel.data.frames import Frame, column_from_values, unknown_column
 from multilevel.engine.structures import STRUCTURE_NAMES, structure_of
 from multilevel.errors import ControlError, DataError, DataTypeError, UnknownColumnError
@@ -35,7 +35,7 @@ def simulate(
     theta: Any = None,
     sd: Any = None,
     cov: Any = None,
-    n: Count = 1,
+    n: NumberOf = 1,
     rng: Seed | RRandom = None,
     weights: Any = None,
     offset: Any = None,
