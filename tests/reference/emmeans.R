@@ -4,9 +4,7 @@ source("datasets.R")
 source("scenarios.R")
 source("fixtures.R")
 source("fitting.R")
-suppressMessages(library(emmeans))
-
-emm_options(lmerTest.limit = 1e5, pbkrtest.limit = 1e5, rg.limit = 1e5)
+source("emmeans_answers.R")
 
 sets <- c(example_sets, scenario_sets, fixture_sets)
 rats <- transform(sets$rat_pups, litter_is_large = Lsize > 12, male = as.numeric(sex == "Male"), arm = plain(Treatment))
@@ -41,10 +39,6 @@ models <- list(
   scenario_4_three_way = list(set = "scenario_4", formula = "y ~ x1_c * interv_label * factor(x2) + (1 | k_id)")
 )
 
-# What to ask of each: arguments of emmeans() or emtrends(), and of contrast().
-means <- function(specs, ...) list(kind = "means", arguments = list(specs = specs, ...))
-trends <- function(specs, ...) list(kind = "trends", arguments = list(specs = specs, ...))
-then <- function(of, ...) c(of, list(contrast = list(...)))
 asked <- list(
   cake = list(
     means("recipe", by = "temperature"), then(means("recipe", by = "temperature"), method = "pairwise"),
@@ -112,30 +106,6 @@ asked <- list(
     then(trends(c("interv_label", "x2"), var = "x1_c"), method = "pairwise")
   )
 )
-
-quietly <- function(expression) suppressWarnings(suppressMessages(expression))
-column <- function(table, ...) {
-  found <- intersect(c(...), names(table))
-  if (length(found)) I(unname(as.numeric(table[, found[1]])))
-}
-
-answer <- function(fit, one) {
-  arguments <- c(list(fit), one$arguments)
-  if (is.null(arguments$lmer.df)) arguments$lmer.df <- "satterthwaite"
-  level <- if (is.null(arguments$level)) 0.95 else arguments$level
-  found <- quietly(do.call(if (one$kind == "trends") emtrends else emmeans, arguments))
-  if (!is.null(one$contrast)) found <- quietly(do.call(contrast, c(list(found), one$contrast)))
-  table <- quietly(as.data.frame(summary(found, infer = c(TRUE, TRUE), level = level)))
-  measured <- which(names(table) == "SE") - 1
-  list(
-    kind = one$kind, arguments = lapply(one$arguments, function(x) if (is.list(x)) lapply(x, I) else x), contrast = one$contrast,
-    labels = lapply(table[seq_len(measured - 1)], function(x) I(as.character(x))),
-    estimate = column(table, names(table)[measured]), se = column(table, "SE"), df = column(table, "df"),
-    lower = column(table, "lower.CL", "asymp.LCL"), upper = column(table, "upper.CL", "asymp.UCL"),
-    statistic = column(table, "t.ratio", "z.ratio"), p = column(table, "p.value"),
-    notes = I(attr(quietly(summary(found, infer = c(TRUE, TRUE), level = level)), "mesg"))
-  )
-}
 
 if (is_main("emmeans.R")) {
   arguments <- commandArgs(TRUE)

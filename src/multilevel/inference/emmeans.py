@@ -218,12 +218,20 @@ def _table(
     twice = [name for name in asked if name in groups]
     if twice:
         raise UnknownColumnError(f"{', '.join(map(repr, twice))} cannot be both in specs and in by.")
+    for name in (*asked, *groups):
+        grid.position(name)
+    groups = _with_nests(grid, groups, asked, before=True)
+    asked = _with_nests(grid, asked, groups)
     order = [*asked, *groups]
     # The first of specs varies fastest.
     kept = [grid.position(name) for name in reversed(order)]
     forms = grid.marginal(kept, weights)
     shape = tuple(grid.shape[axis] for axis in kept)
     positions = np.indices(shape).reshape(len(shape), len(forms.rows))[::-1]
+    rest = [axis for axis in range(len(grid.shape)) if axis not in kept]
+    there = np.transpose(grid.possible(kept), [*kept, *rest]).reshape(-1)
+    if not there.all():
+        forms, positions = forms.take(there), positions[:, there]
     labels: list[tuple[str, tuple[Any, ...]]] = [
         (name, tuple(grid.variables[grid.position(name)].values[i] for i in own))
         for name, own in zip(order, positions, strict=True)
@@ -248,17 +256,48 @@ def _table(
         _basis=inference_basis(fit, ddf),
         _scale=scale,
         _back=kind == "response" and scale is not None,
-        _remarks=(*_interactions(fit, order, averaged), *identification_notes(fit)),
+        _remarks=(*_nestings(grid), *_interactions(fit, grid, order, averaged), *identification_notes(fit)),
     )
 
 
-def _interactions(fit: LinearMixedModel, order: Sequence[str], averaged: Sequence[str]) -> tuple[str, ...]:
-    """Say which variables asked for interact with what is averaged over: their means then depend on the weights."""
+def _with_nests(
+    grid: ReferenceGrid, names: Sequence[str], others: Sequence[str], *, before: bool = False
+) -> tuple[str, ...]:
+    """Return names with the factors that they are nested in, behind each or before it, those that stand elsewhere left out."""
+    found: list[str] = []
+    for name in names:
+        nests = [grid.variables[axis].name for axis in grid.axes(grid.nests.get(name, ()))]
+        own = [nest for nest in nests if nest not in names and nest not in others]
+        found += [*own, name] if before else [name, *own]
+    return tuple(dict.fromkeys(found))
+
+
+def _nestings(grid: ReferenceGrid) -> tuple[str, ...]:
+    """Say which factors are nested in which."""
+    found = []
+    for axis, variable in enumerate(grid.variables):
+        nests = grid.nests.get(variable.name, ())
+        if grid.shape[axis] > 1 and nests:
+            found.append(f"{variable.name} is nested in {', '.join(nests)}")
+    return ("; ".join(found),) if found else ()
+
+
+def _interactions(
+    fit: LinearMixedModel, grid: ReferenceGrid, order: Sequence[str], averaged: Sequence[str]
+) -> tuple[str, ...]:
+    """Say which variables asked for interact with what is averaged over: their means then depend on the weights.
+
+    Those of a nest are about what is nested in it by their meaning.
+    """
     found: dict[str, None] = {}
     for term in fit.formula.term_list.terms:
         names = {name for node in term.variables for name in names_in(node)}
-        if names & set(averaged):
-            found.update(dict.fromkeys(name for name in order if name in names))
+        over = names & set(averaged)
+        found.update(
+            dict.fromkeys(
+                name for name in order if name in names and any(name not in grid.nests.get(own, ()) for own in over)
+            )
+        )
     if not found:
         return ()
     verb = "is in an interaction" if len(found) == 1 else "are in interactions"

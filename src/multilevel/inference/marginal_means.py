@@ -101,7 +101,7 @@ class MarginalMeans(Forms):
     _scale: ResponseScale | None
     _back: bool
     _remarks: tuple[str, ...] = ()
-    _family: int = 0
+    _families: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -136,12 +136,13 @@ class MarginalMeans(Forms):
             statistic = np.where(error > 0.0, (estimate - self.null) / error, np.nan)
         p_value = two_sided(statistic, df)
         half = np.full(len(rows), np.nan)
-        for _, own in self._groups:
+        for place, (_, own) in enumerate(self._groups):
+            family = self._families[place] if self._families else 0
             p_value[own] = adjust_p_values(
-                p_value[own], self.adjust, statistics=statistic[own], df=df[own], n_means=self._family
+                p_value[own], self.adjust, statistics=statistic[own], df=df[own], n_means=family
             )
             tested = int((~np.isnan(df[own])).sum())
-            half[own] = critical_values(df[own], self.level, self.adjust, n_tests=tested, n_means=self._family)
+            half[own] = critical_values(df[own], self.level, self.adjust, n_tests=tested, n_means=family)
         half = half * error
         return Numbers(estimate, error, df, statistic, p_value, estimate - half, estimate + half)
 
@@ -283,7 +284,7 @@ class MarginalMeans(Forms):
         blocks: list[FloatArray] = []
         found: list[str] = []
         shared: list[tuple[Any, ...]] = []
-        family = 0
+        families: list[int] = []
         for key, own in self._grouped(groups_by):
             names, weights = contrast_weights(method, self._texts(own, groups_by), reference=reference, ratio=ratio)
             block = np.zeros((len(names), len(self)))
@@ -291,7 +292,8 @@ class MarginalMeans(Forms):
             blocks.append(block)
             found += names
             shared += [key] * len(names)
-            family = max(family, len(own))
+            if names:
+                families.append(len(own))
         all_weights = np.vstack(blocks)
         back = self._back
         if self._scale is not None and back and not (ratio and np.abs(all_weights.sum(axis=1)).max(initial=0.0) < 1e-9):
@@ -313,7 +315,7 @@ class MarginalMeans(Forms):
             null=0.0,
             _back=back,
             _remarks=tuple(dict.fromkeys(remarks)),
-            _family=family,
+            _families=tuple(families),
         )
 
     def _texts(self, rows: IntArray, by: Sequence[str]) -> list[str]:
@@ -359,8 +361,10 @@ class MarginalMeans(Forms):
         found.append(f"Degrees of freedom: {self.ddf}; confidence level: {self.level:g}")
         if self.null:
             found.append(f"Tests against {self.null:g}")
-        if self.adjust != "none" and not (self.adjust == "tukey" and self._family <= 2):
-            size = f"a family of {self._family} estimates" if self.adjust == "tukey" else "the tests"
+        sizes = sorted(set(self._families))
+        if self.adjust != "none" and not (self.adjust == "tukey" and max(sizes, default=0) <= 2):
+            families = "a family of" if len(sizes) == 1 else "families of"
+            size = f"{families} {' and '.join(map(str, sizes))} estimates" if self.adjust == "tukey" else "the tests"
             within = f" in each group of {', '.join(self.by)}" if len(self._groups) > 1 else ""
             found.append(f"P-values adjusted by the {self.adjust} method for {size}{within}")
         return tuple(found)

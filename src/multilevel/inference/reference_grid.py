@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from multilevel.data.times import NUMBER, describe_scale
 from multilevel.errors import ControlError, DataError, DataTypeError, UnknownColumnError
 from multilevel.formula.encoder import DesignEncoder
 from multilevel.formula.syntax import Call, Name, Node, names_in
+from multilevel.inference.nesting import Nests, nests_of
 from multilevel.model.source import data_used
 
 if TYPE_CHECKING:
@@ -92,6 +93,10 @@ class LinearForms:
         noise = 1e-12 * (np.abs(weights) @ np.abs(self.rows))
         return LinearForms(np.where(np.abs(rows) <= noise, 0.0, rows), weights @ self.defects, weights @ self.constants)
 
+    def take(self, rows: npt.NDArray[np.bool_]) -> LinearForms:
+        """Return some of the functions."""
+        return LinearForms(self.rows[rows], self.defects[rows], self.constants[rows])
+
     @property
     def estimable(self) -> npt.NDArray[np.bool_]:
         """Which of the functions the data determine."""
@@ -111,10 +116,13 @@ class ReferenceGrid:
         The variables; the first varies slowest in the rows.
     forms
         The rows of the design.
+    nests
+        For each nested factor the factors that it is nested in.
     """
 
     variables: tuple[GridVariable, ...]
     forms: LinearForms
+    nests: Nests
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -130,7 +138,7 @@ class ReferenceGrid:
 
     def frequencies(self, of: Sequence[int]) -> FloatArray:
         """Return how often the combinations of some factors occur, as an array over the grid (1 wide for the others)."""
-        factors = [axis for axis in of if self.variables[axis].is_factor]
+        factors = sorted({axis for axis in of if self.variables[axis].is_factor})
         sizes = [self.shape[axis] if axis in factors else 1 for axis in range(len(self.shape))]
         if not factors:
             return np.ones(sizes)
@@ -140,19 +148,56 @@ class ReferenceGrid:
         flat = np.ravel_multi_index(tuple(codes[:, inside]), shape)
         return np.bincount(flat, minlength=math.prod(shape)).astype(np.float64).reshape(sizes)
 
+    def axes(self, names: Iterable[str]) -> list[int]:
+        """Return the positions of some variables, those that vary."""
+        return [axis for axis, variable in enumerate(self.variables) if variable.name in names and self.shape[axis] > 1]
+
+    def possible(self, of: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Return which combinations of some variables there can be, as an array over the grid (1 wide for the others).
+
+        A level of a nested factor goes only with the levels of its nests that it occurs with.
+        """
+        found = np.ones([size if axis in of else 1 for axis, size in enumerate(self.shape)], dtype=np.bool_)
+        for axis in of:
+            own = self.nests.get(self.variables[axis].name, ())
+            # A nest of which one level is left stands in every combination.
+            nests = [
+                other
+                for other, variable in enumerate(self.variables)
+                if variable.name in own and (other in of or self.shape[other] == 1)
+            ]
+            if nests:
+                found = found & (self.frequencies([axis, *nests]) > 0)
+        return found
+
     def marginal(self, kept: Sequence[int], weights: str = "equal") -> LinearForms:
-        """Average over all variables but some; these vary in the rows in the order given, the first slowest."""
+        """Average over all variables but some; these vary in the rows in the order given, the first slowest.
+
+        Means over a nested factor are within its nests, and those are averaged over in turn.
+        """
         if weights not in WEIGHTS:
             raise ControlError(f"weights must be one of {', '.join(map(repr, WEIGHTS))}, not {weights!r}.")
         axes = [axis for axis in range(len(self.shape)) if axis not in kept]
-        w = np.ones(self.shape)
-        if weights == "proportional":
-            w = w * self.frequencies(axes)
+        nests = self.axes({nest for axis in axes for nest in self.nests.get(self.variables[axis].name, ())})
+        everything = range(len(self.shape))
+        possible = self.possible(everything)
+        w = possible.astype(np.float64)
+        if weights == "equal":
+            # What is nested in most comes first: its mean takes its place in the cells of its nests.
+            for axis in sorted(axes, key=lambda own: -len(self.nests.get(self.variables[own].name, ()))):
+                w = w / np.maximum(possible.sum(axis=axis, keepdims=True), 1)
+                possible = np.asarray(possible.any(axis=axis, keepdims=True))
+        elif weights == "proportional":
+            w = w * self.frequencies([*axes, *nests])
         elif weights == "cells":
-            w = w * self.frequencies(range(len(self.shape)))
-        elif weights == "outer":
+            w = w * self.frequencies(everything)
+        else:
+            # In the cells of the nests, what is averaged over counts as if it were crossed.
+            inside = self.frequencies(nests)
+            w = w * inside
             for axis in axes:
-                w = w * self.frequencies([axis])
+                if axis not in nests:
+                    w = w * self.frequencies([axis, *nests]) / np.maximum(inside, 1.0)
         w = np.transpose(w, [*kept, *axes])
         n_kept = math.prod(self.shape[axis] for axis in kept)
         w = w.reshape(n_kept, -1)
@@ -250,7 +295,11 @@ def reference_grid(
     size = math.prod(len(variable.values) for variable in variables)
     if size * max(len(encoder.fixed), 1) > LARGEST:
         raise DataError(f"The reference grid has {size} rows; limit the levels of some factors with at.")
-    return ReferenceGrid(variables, grid_forms(fit, variables))
+    whole = variables
+    if at and any(variable.is_factor for variable in variables if variable.name in at):
+        # Levels that are left out tell nothing of what is nested in what.
+        whole = grid_variables(fit, means=means)
+    return ReferenceGrid(variables, grid_forms(fit, variables), nests_of(whole, fit.formula.term_list.terms))
 
 
 def grid_variables(

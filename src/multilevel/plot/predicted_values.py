@@ -16,6 +16,7 @@ from multilevel.data.levels import level_text
 from multilevel.errors import ControlError, DataError
 from multilevel.formula.syntax import names_in
 from multilevel.inference.emmeans import MeanWeights, emmeans
+from multilevel.inference.nesting import followers, nests_of
 from multilevel.inference.reference_grid import (
     encoder_of,
     fixed_variables,
@@ -92,8 +93,9 @@ def predictions(
             raise ControlError(f"{name!r} is both in terms and in at; its values stand in terms.")
     fixed: dict[str, Any] = {term.name: list(term.values) for term in chosen}
     held: dict[str, Any] = {}
+    free = _not_held(fit, names)
     for variable in grid_variables(fit, given, means=[] if margin == "average" else fixed_variables(fit)):
-        if variable.name in names:
+        if variable.name in names or (variable.name in free and variable.name not in given):
             continue
         own = variable.values
         if variable.is_factor and variable.name not in given:
@@ -108,6 +110,14 @@ def predictions(
         fit, names, at=fixed, weights=weights, ddf=ddf, type="linear" if back is None else "response", level=level
     )
     return Predictions(chosen, _as_frame(means, chosen), held, means.averaged, back)
+
+
+def _not_held(fit: LinearMixedModel, names: Sequence[str]) -> set[str]:
+    """Return the factors that go with the levels of some others: those that follow from them, and those nested in them."""
+    variables = grid_variables(fit, means=fixed_variables(fit))
+    nests = nests_of(variables, fit.formula.term_list.terms)
+    inside = {name for name, own in nests.items() if name not in names and set(own) & set(names)}
+    return followers(variables, names) | inside
 
 
 def _as_frame(means: MarginalMeans, terms: tuple[PlotTerm, ...]) -> pd.DataFrame:
