@@ -13,11 +13,11 @@ from multilevel.engine.control import LmerControl
 from multilevel.engine.factor import BlockedFactor
 from multilevel.engine.library_optimisers import minimise_by_library
 from multilevel.engine.newton import EXACT_HESSIAN_LIMIT, OPTIMUM, Search, expected_decrease, minimise
-from multilevel.engine.objective import Criterion, LocalModel, Objective
+from multilevel.engine.objective import Criterion, LocalModel, Objective, attempted
 from multilevel.engine.products import CrossProducts, cross_products_of
 from multilevel.engine.related_levels import relate_rows
 from multilevel.engine.residual_objective import ResidualObjective
-from multilevel.engine.second_search import lower_end, nearly_zero, second_start
+from multilevel.engine.second_search import MOST_AGAIN, lower_end, nearly_zero, second_start
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
 from multilevel.engine.solutions import chain_scores
 from multilevel.engine.start import starting_values
@@ -310,9 +310,10 @@ def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl
     doubtful = is_singular(objective, best.model.phi) or (
         nearly_zero(objective, starts[0], best.model.phi) and expected_decrease(best.model) <= CERTIFIED_DECREASE
     )
-    if doubtful and evaluations < control.max_evaluations:
-        start = second_start(objective, best.model.phi)
-        search = minimise(objective, start, control.tolerance, control.max_evaluations - evaluations)
+    start = second_start(objective, best.model.phi)
+    if doubtful and evaluations < control.max_evaluations and attempted(objective, start)[0] is not None:
+        most = min(control.max_evaluations - evaluations, MOST_AGAIN)
+        search = minimise(objective, start, control.tolerance, most)
         evaluations += search.evaluations
         best = lower_end(best, search)
     return replace(best, evaluations=evaluations)
