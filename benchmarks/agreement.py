@@ -157,8 +157,8 @@ def compare(seed: int, numbers: range, with_r: bool, starts: int) -> Iterator[di
         yield {**row, "rival": rival.name, "rival_value": rival.value, "rival_reported": rival.reported}
 
 
-def report(rows: list[dict[str, object]]) -> None:
-    """Print who is lower, how the fits ended and what they cost."""
+def report(rows: list[dict[str, object]]) -> int:
+    """Print who is lower, how the fits ended and what they cost; return how many fits are above another."""
     table = pd.DataFrame(rows)
     refused = table[table["status"] == "refused"]
     fitted = table[table["status"] != "refused"]
@@ -194,6 +194,7 @@ def report(rows: list[dict[str, object]]) -> None:
     slow = fitted[fitted["evaluations"] > 500]
     for _, row in slow.iterrows():
         print(f"slow: number {row['number']}, {row['evaluations']:.0f} evaluations, {row['status']}: {row['formula']}")
+    return len(above)
 
 
 def main() -> None:
@@ -215,7 +216,8 @@ def main() -> None:
         for first in range(options.first, options.first + options.n, BATCH):
             last = min(first + BATCH, options.first + options.n)
             rows.extend(compare(options.seed, range(first, last), with_r, starts))
-    report(rows)
+    if report(rows):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

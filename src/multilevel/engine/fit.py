@@ -30,10 +30,10 @@ from multilevel.engine.identification import (
 )
 from multilevel.engine.library_optimisers import minimise_by_library
 from multilevel.engine.newton import EXACT_HESSIAN_LIMIT, OPTIMUM, Search, expected_decrease, minimise
-from multilevel.engine.objective import Criterion, LocalModel, Objective
+from multilevel.engine.objective import Criterion, LocalModel, Objective, attempted
 from multilevel.engine.products import CrossProducts, cross_products_of
 from multilevel.engine.residual_objective import ResidualObjective
-from multilevel.engine.second_search import lower_end, nearly_zero, second_start
+from multilevel.engine.second_search import MOST_AGAIN, lower_end, nearly_zero, second_start
 from multilevel.engine.signal import warn_of_lost_digits
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
 from multilevel.engine.solutions import conditional_modes
@@ -472,9 +472,10 @@ def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl
     doubtful = is_singular(objective, best.model.phi) or (
         nearly_zero(objective, starts[0], best.model.phi) and expected_decrease(best.model) <= CERTIFIED_DECREASE
     )
-    if doubtful and evaluations < control.max_evaluations:
-        start = second_start(objective, best.model.phi)
-        search = minimise(objective, start, control.tolerance, control.max_evaluations - evaluations)
+    start = second_start(objective, best.model.phi)
+    if doubtful and evaluations < control.max_evaluations and attempted(objective, start)[0] is not None:
+        most = min(control.max_evaluations - evaluations, MOST_AGAIN)
+        search = minimise(objective, start, control.tolerance, most)
         evaluations += search.evaluations
         best = lower_end(best, search)
     return replace(best, evaluations=evaluations)

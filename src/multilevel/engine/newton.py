@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.engine.objective import Criterion, LocalModel, Objective
+from multilevel.engine.objective import Criterion, LocalModel, Objective, attempted
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE, SMALL_PIVOT, search_single_factor
 from multilevel.engine.turned import TurnedObjective, can_turn
 from multilevel.engine.valley import along_valley
@@ -25,7 +25,7 @@ EXACT_HESSIAN_LIMIT = 400
 SLOW_SHARE, SLOW_STEPS = 0.25, 4
 """The exact Hessian is worth its cost where this many steps in turn expect at least this share of the decrease before."""
 
-MOST_EVALUATIONS = 400
+MOST_EVALUATIONS = 300
 """A search that has not ended by then does not end."""
 
 OPTIMUM = "the optimum was reached"
@@ -178,8 +178,7 @@ def minimise(
                 path.append(model.phi)
                 continue
         trial = model.phi + step
-        factor = objective.factorise(trial)
-        value = objective.value_of(factor)
+        factor, value = attempted(objective, trial)
         evaluations += 1
         ratio = (model.value - value + noise) / decrease
         length = float(np.linalg.norm(step))
@@ -187,16 +186,23 @@ def minimise(
             radius = 0.25 * length
         elif ratio > 0.75 and length > 0.9 * radius:
             radius = 2.5 * radius
+        found = None
         if ratio > 1e-4:
             canonical = parameters.canonical(trial)
-            reuse = factor if np.array_equal(canonical, trial) else None
-            model = objective.local_model(canonical, factor=reuse, exact=exact)
+            if not np.array_equal(canonical, trial):
+                factor, _ = attempted(objective, canonical)
+            if factor is not None:
+                found = objective.local_model(canonical, factor=factor, exact=exact)
+        if found is not None and np.isfinite(found.hessian).all():
+            model = found
             trace.append(model.value)
-            path.append(canonical)
+            path.append(model.phi)
         elif radius < 1e-10:
             message = "steps became too short to lower the criterion"
             break
-    if message != OPTIMUM and model.factor.rss <= NO_RESIDUAL * float(objective.products.dense[-1, -1]):
+        else:
+            radius = min(radius, 0.25 * length)
+    if message != OPTIMUM and evaluations < max_evaluations and model.factor.rss <= NO_RESIDUAL * float(objective.products.dense[-1, -1]):
         message = "the residual variance runs to zero: the random effects can take up the whole response"
     return Search(model, evaluations, tuple(trace), message)
 
@@ -273,7 +279,7 @@ def _set_to_bounds(objective: Criterion, model: LocalModel, tolerance: float) ->
         trial = phi.copy()
         trial[group] = [bounds[at] for at in group]
         trial = parameters.canonical(trial)
-        value = objective.value(trial)
+        _, value = attempted(objective, trial)
         if value <= model.value + max(tolerance, 1e-13 * abs(model.value)):
             found = objective.local_model(trial)
             if smallest_curvature(found) >= 0.0:

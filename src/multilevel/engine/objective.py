@@ -18,6 +18,7 @@ from multilevel.engine.factor import BlockedFactor, DenseIndex, factorise
 from multilevel.engine.parameters import Parameters
 from multilevel.engine.products import CrossProducts
 from multilevel.engine.solutions import chain_scores, quadratic_products
+from multilevel.errors import DataError
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -91,6 +92,19 @@ class Criterion(Protocol):
         self, phi: FloatArray, factor: BlockedFactor | None = None, exact: bool | None = None
     ) -> LocalModel:
         """Return value, gradient and Hessian."""
+
+
+def attempted(objective: Criterion, phi: FloatArray) -> tuple[BlockedFactor | None, float]:
+    """Return the factorised problem and the criterion at a point that a search tries.
+
+    Where random effects are so large that rounding leaves nothing to factorise, there is no factor and the criterion is infinite.
+    """
+    try:
+        factor = objective.factorise(phi)
+    except DataError:
+        return None, math.inf
+    value = objective.value_of(factor)
+    return factor, value if math.isfinite(value) else math.inf
 
 
 @dataclass(frozen=True, slots=True)

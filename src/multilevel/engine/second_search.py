@@ -21,6 +21,9 @@ FloatArray = npt.NDArray[np.float64]
 LARGE = 3.0
 """Relative standard deviation at which a second search starts what the first one left at zero."""
 
+MOST_AGAIN = 150
+"""The most evaluations of a second search."""
+
 FEW_EFFECTS = 2000
 """With more random effects than this a minimum inside is not doubted."""
 

@@ -62,7 +62,7 @@ def is_rounding(left: float, size: float, n_fixed: int) -> bool:
     n_fixed
         Number of columns whose products were taken off.
     """
-    return left < (2.0 + 2.0 * np.sqrt(n_fixed)) * SPACING * size
+    return bool(left < (2.0 + 2.0 * np.sqrt(n_fixed)) * SPACING * size)
 
 
 def warn_of_rounded_response(left: float, size: float) -> None:

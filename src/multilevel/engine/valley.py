@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.engine.factor import BlockedFactor
-from multilevel.engine.objective import Criterion, SearchParameters
+from multilevel.engine.objective import Criterion, SearchParameters, attempted
 from multilevel.engine.parameters import Parameters, lower_factor
 
 FloatArray = npt.NDArray[np.float64]
@@ -48,9 +48,8 @@ def along_valley(
     best, found, evaluations, times = now, None, 0, 1.0
     while evaluations < most:
         trial = extrapolated(parameters, before, now, times)
-        factor = objective.factorise(trial)
+        factor, reached = attempted(objective, trial)
         evaluations += 1
-        reached = objective.value_of(factor)
         if not reached < value:
             break
         best, found, value = trial, factor, reached

@@ -99,6 +99,11 @@ class NewFits(Estimates):
         ConvergenceWarning
             Some responses are constant.
 
+        Notes
+        -----
+        With a single grouping factor each response is searched for once, from the covariances of this fit; `refit`, and other
+        models here, search a second time from elsewhere where a variance ends at zero.
+
         Examples
         --------
         >>> import multilevel as ml
