@@ -265,8 +265,7 @@ def test_options_are_checked():
 def test_data_that_were_changed_since():
     data = cells("whole").copy()
     fit = ml.lmer("y ~ a * b + (1 | g)", data)
+    before = ml.anova(fit).to_frame(), ml.drop1(fit, test="chisq").to_frame()
     data["a"] = data["a"].to_numpy()[::-1]
-    with pytest.raises(ml.DataError, match="changed since the model was fitted"):
-        ml.anova(fit)
-    with pytest.raises(ml.DataError, match="changed since the model was fitted"):
-        ml.drop1(fit, test="chisq")
+    pd.testing.assert_frame_equal(ml.anova(fit).to_frame(), before[0])
+    pd.testing.assert_frame_equal(ml.drop1(fit, test="chisq").to_frame(), before[1])

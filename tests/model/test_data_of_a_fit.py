@@ -1,5 +1,6 @@
 """The data of a fit are those that it was made of, whatever becomes of the frame; those of a refit have its response."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -182,6 +183,28 @@ def test_other_columns_of_a_frame_that_was_changed(way, frame):
         smaller = fit.update(". ~ . - x")
     pd.testing.assert_series_equal(smaller.fixef, expected)
     assert "x" in fit.update(". ~ . + I(x^2)", data=frame).fixef
+
+
+def test_columns_that_can_be_read_once_and_a_frame_that_is_none_any_more(frame):
+    data = {"y": iter(frame["y"].tolist()), "x": (x for x in frame["x"]), "g": frame["g"].tolist()}
+    fit = ml.lmer("y ~ x + (1 | g)", data)
+    expected = ml.lmer("y ~ x + (1 | g)", frame)
+    pd.testing.assert_series_equal(fit.update(". ~ . - x").fixef, expected.update(". ~ . - x").fixef)
+    arrays = as_arrays(frame)
+    fit = ml.lmer("y ~ x + (1 | g)", arrays)
+    arrays["other"] = arrays["other"][:5]
+    pd.testing.assert_frame_equal(ml.ranova(fit).to_frame(), ml.ranova(expected).to_frame())
+    with pytest.raises(ml.DataError, match="other rows"):
+        fit.update(". ~ . + k")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_copies_keep_their_data(kind, frame):
+    fit = ml.lmer("y ~ x + f + (1 | g)", KINDS[kind](frame))
+    for own in (fit, fit.refit(fit.simulate(1, rng=1)[0])):
+        again = pickle.loads(pickle.dumps(own))
+        pd.testing.assert_frame_equal(ml.emmeans(again, "f").to_frame(), ml.emmeans(own, "f").to_frame())
+        pd.testing.assert_series_equal(again.update(". ~ . - x").fixef, own.update(". ~ . - x").fixef)
 
 
 def test_a_column_that_is_dropped_or_gets_another_type(frame):

@@ -89,6 +89,10 @@ def emmeans(
     categories, and columns inside ``factor()``, are factors. An offset is at its mean. Means that the data do not determine are
     NaN. Frequencies count rows, whatever their prior weights. Agrees with R's ``emmeans``.
 
+    A factor is nested in another where each of its levels occurs with one level of that, or where the formula has it within that
+    only (``f / area``). Means of the outer factor are then means of those within it (of streets within towns, of these within the
+    region), a nested factor is shown with what it is nested in, and combinations that cannot be are left out.
+
     Examples
     --------
     >>> import multilevel as ml

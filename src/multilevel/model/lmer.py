@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -147,6 +147,9 @@ def fit_formula(
     response: FloatArray | None = None,
 ) -> LinearMixedModel:
     """Fit a formula to a data frame, or to another response than the formula makes of it."""
+    if isinstance(data, Mapping) and any(isinstance(values, Iterator) for values in data.values()):
+        # They can be read once only.
+        data = {name: list(values) if isinstance(values, Iterator) else values for name, values in data.items()}
     given = own_arguments(arguments)
     design = build_design(formula, data, **given, response=response)
     check_design(design, control)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Column, Frame
 from multilevel.data.kept import KeptFrame
-from multilevel.errors import DataError
+from multilevel.errors import DataError, DataTypeError
 from multilevel.formula.deparse import quote_name
 from multilevel.formula.design import Design
 from multilevel.formula.relationship import relationships
@@ -106,15 +106,15 @@ def column_of(fit: FitFacts, name: str) -> Column:
     frame = fit._data.frame
     if frame is None:
         return kept.column(name)
-    live = Frame(frame)
-    if name in live:
+    live = _readable(frame)
+    if live is None or name in live:
         changed = _changes(kept, live)
         if changed:
             raise DataError(
                 f"The column {name!r}, which the model does not use, cannot be looked up: {changed}, so that its rows may be"
                 " others; give the values themselves, or fit the model again."
             )
-    return live.column(name)
+    return (kept if live is None else live).column(name)
 
 
 def data_used(fit: FitFacts, names: Iterable[str]) -> dict[str, Column]:
@@ -177,18 +177,26 @@ def whole_frame(fit: FitFacts) -> Any:
     frame = fit._data.frame
     if frame is None:
         return kept.native()
-    live = Frame(frame)
-    return kept.native() if _changes(kept, live) else kept.within(live)
+    live = _readable(frame)
+    return kept.native() if live is None or _changes(kept, live) else kept.within(live)
 
 
 def frame_changes(fit: FitFacts) -> str:
     """Say what has become of the frame that was given since the fit was made; empty where it holds the same rows."""
     kept, frame = fit._design.data, fit._data.frame
-    return "" if kept is None or frame is None else _changes(kept, Frame(frame))
+    return "" if kept is None or frame is None else _changes(kept, _readable(frame))
 
 
-def _changes(kept: KeptFrame, frame: Frame) -> str:
-    found = kept.differences(frame)
+def _readable(frame: Any) -> Frame | None:
+    """Return a frame for its columns, None where it is no frame any more: its columns have different lengths, say."""
+    try:
+        return Frame(frame)
+    except (DataError, DataTypeError):
+        return None
+
+
+def _changes(kept: KeptFrame, frame: Frame | None) -> str:
+    found = None if frame is None else kept.differences(frame)
     if found is None:
         return "the data frame has other rows than it had when the model was fitted"
     if not found:
