@@ -110,7 +110,7 @@ def as_pandas(data: Any) -> pd.DataFrame:
     if isinstance(data, pd.DataFrame):
         return data
     if isinstance(data, dict):
-        return pd.DataFrame(data)
+        return pd.DataFrame({name: _series_of_array(values) for name, values in data.items()})
     import narwhals.stable.v2 as nw
 
     found: Any = nw.from_native(data)
@@ -118,6 +118,15 @@ def as_pandas(data: Any) -> pd.DataFrame:
         found = found.collect()
     columns = {name: _series(found.get_column(name)) for name in found.columns}
     return pd.DataFrame(columns)
+
+
+def _series_of_array(values: Any) -> Any:
+    import pandas as pd
+
+    try:
+        return values.reset_index(drop=True) if isinstance(values, pd.Series) else pd.Series(values)
+    except (ValueError, TypeError):  # what pandas has no column for, such as a matrix: its rows
+        return pd.Series(list(values), dtype=object)
 
 
 def _series(column: Any) -> Any:
