@@ -147,7 +147,8 @@ def test_numbers_of_every_kind_are_the_same_numbers(library, name):
 def test_a_column_that_no_one_uses_is_in_nobodys_way(kind, seed):
     rng = np.random.default_rng(seed)
     frame = frame_with(*kind, "unused", rng.integers(0, 5, ROWS), rng)
-    with contextlib.suppress(ml.MultilevelError):
+    with warnings.catch_warnings(), contextlib.suppress(ml.MultilevelError):
+        warnings.simplefilter("ignore")
         whole(frame, "y ~ x + (1 | g)")
         str(ml.describe(frame))
         ml.demean(frame, "x", by="g")
