@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -139,3 +140,24 @@ def test_numbers_of_every_kind_are_the_same_numbers(library, name):
     expected = ml.lmer("y ~ x + (1 | g)", frame_with("numpy", "list", "x", k, np.random.default_rng(3)))
     found = ml.lmer("y ~ x + (1 | g)", frame_with(library, name, "x", k, np.random.default_rng(3)))
     np.testing.assert_allclose(found.fixef, expected.fixef, rtol=1e-9)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(KINDS), st.integers(0, 2**32 - 1))
+def test_a_column_that_no_one_uses_is_in_nobodys_way(kind, seed):
+    rng = np.random.default_rng(seed)
+    frame = frame_with(*kind, "unused", rng.integers(0, 5, ROWS), rng)
+    with warnings.catch_warnings(), contextlib.suppress(ml.MultilevelError):
+        warnings.simplefilter("ignore")
+        whole(frame, "y ~ x + (1 | g)")
+        str(ml.describe(frame))
+        ml.demean(frame, "x", by="g")
+        ml.standardize(frame)
+
+
+def test_series_of_different_indexes_are_rows_in_their_order():
+    plain = frame_with("numpy", "list", "x", np.arange(ROWS) % 5, np.random.default_rng(3))
+    shifted = {**plain, "x": pd.Series(plain["x"], index=range(100, 100 + ROWS))}
+    fit = ml.lmer("y ~ x + (1 | g)", shifted)
+    assert len(fit.augment()) == ROWS
+    np.testing.assert_allclose(fit.augment(newdata=shifted)[".fitted"], fit.fitted())

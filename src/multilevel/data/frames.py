@@ -87,7 +87,7 @@ class Frame:
         if self._kind == "mapping":
             import pandas as pd
 
-            return pd.DataFrame(self._native)
+            return pd.DataFrame({name: _series_of_array(values) for name, values in self._native.items()})
         if self._kind == "pandas":
             return self._native
         import pandas as pd
@@ -158,6 +158,15 @@ def _series(column: Any) -> Any:
         return column.to_pandas()
     except Exception:  # each library has exceptions of its own for what pandas lacks
         return pd.Series(column.to_list()).infer_objects()
+
+
+def _series_of_array(values: Any) -> Any:
+    import pandas as pd
+
+    try:
+        return values.reset_index(drop=True) if isinstance(values, pd.Series) else pd.Series(values)
+    except (ValueError, TypeError):  # what pandas has no column for, such as a matrix: its rows
+        return pd.Series(list(values), dtype=object)
 
 
 def _is_pandas(data: Any) -> bool:

@@ -44,7 +44,7 @@ def frame_content(frame: Any) -> bytes:
     import pandas as pd
 
     if isinstance(frame, Mapping):
-        frame = pd.DataFrame({str(name): _as_series(values) for name, values in frame.items()})
+        frame = pd.DataFrame({str(name): _as_series(str(name), values) for name, values in frame.items()})
     if isinstance(frame, pd.DataFrame):
         return table_content(frame.reset_index(drop=True))
     table = _arrow_table(frame)
@@ -68,7 +68,7 @@ def table_content(frame: pd.DataFrame) -> bytes:
     return _written({name: _plain(name, column) for name, column in columns.items()}, table.schema.metadata)
 
 
-def _as_series(values: Any) -> pd.Series[Any]:
+def _as_series(name: str, values: Any) -> pd.Series[Any]:
     """Return a column of a mapping as a pandas one; days stay days, which pandas has only as Python's dates."""
     import pandas as pd
 
@@ -76,8 +76,11 @@ def _as_series(values: Any) -> pd.Series[Any]:
         return values.reset_index(drop=True)
     if isinstance(values, np.ndarray):
         days = values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] == "D"
-        return pd.Series(values.astype(object) if days else values)
-    return pd.Series(list(values))
+        values = values.astype(object) if days else values
+    try:
+        return pd.Series(values if isinstance(values, np.ndarray) else list(values))
+    except (ValueError, TypeError) as error:
+        raise _refusal(f"the column {name!r} cannot be written as Parquet ({_first_line(error)})") from error
 
 
 def _plain_series(name: Any, series: pd.Series[Any]) -> pd.Series[Any]:
