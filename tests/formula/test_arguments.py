@@ -8,6 +8,7 @@ import pytest
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Frame
 from multilevel.errors import DataError, FormulaError, UnknownColumnError
+from multilevel.formula.build import build_design
 from multilevel.formula.evaluate import Evaluator, evaluate_condition
 from multilevel.formula.syntax import parse_expression
 from multilevel.formula.values import Logical, Matrix
@@ -134,6 +135,7 @@ def test_factors(text, codes, levels):
         ("as.numeric(s)", r"as.numeric\(factor\(s\)\) for the places of its levels, or as.numeric\(as.character"),
         ("as.numeric(as.character(s))", "needs text that spells numbers"),
         ("dummy(s, 'q')", "no level 'q'"),
+        ("k[1]", "the character '\\['"),
         ("dummy(k - 1, 1)", "at another place than 1; write it as text"),
         ("paste(k, c(1, 2))", "single constants"),
         ("interaction(k, 'a')", "combines columns"),
@@ -146,6 +148,15 @@ def test_refused(text, sentence):
     with pytest.raises(FormulaError, match=sentence) as raised:
         value(text)
     assert "\n" not in str(raised.value)
+
+
+CONSTANT = ["is.na(1)", "is.na(1:3)", "!TRUE", "1 > 2 & TRUE", "c(1, 2) == 2", "ifelse(TRUE, 1, 2)", "max(1, 2)", "pi"]
+
+
+@pytest.mark.parametrize("text", CONSTANT)
+def test_what_has_no_column_is_no_term(text):
+    with pytest.raises(FormulaError, match="is a constant; it must use a column"):
+        Evaluator(FRAME).variable(parse_expression(f"I({text})"))
 
 
 def test_a_column_wins_over_a_constant_of_r():
@@ -179,3 +190,10 @@ def test_new_data_are_counted_by_the_levels_first_seen():
     for call in ("as.numeric(factor(k))", "dummy(k, '2')"):
         with pytest.raises(DataError, match="level '9' that it did not have"):
             unknown.value(parse_expression(call))
+
+
+def test_an_offset_is_one_number_or_one_for_each_row():
+    data = {"y": [1.0, 2.0, 4.0, 3.0], "x": [1.0, 2.0, 3.0, 5.0], "g": [0, 0, 1, 1]}
+    assert build_design("y ~ x + offset(2) + (1 | g)", data).offset.tolist() == [2.0] * 4
+    with pytest.raises(FormulaError, match=r"must be one number or one for each of 4 rows, not 3"):
+        build_design("y ~ x + offset(1:3) + (1 | g)", data)

@@ -18,7 +18,7 @@ from multilevel.formula.coding import CodedColumn, as_pieces_used, fill_column, 
 from multilevel.formula.deparse import deparse, quote_name
 from multilevel.formula.evaluate import Evaluator
 from multilevel.formula.syntax import Name, Node
-from multilevel.formula.values import Matrix, Variable, as_numbers
+from multilevel.formula.values import Matrix, Variable, as_numbers, as_rows
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -252,7 +252,6 @@ def sum_offsets(evaluator: Evaluator, offsets: tuple[Node, ...]) -> FloatArray |
     """Return the sum of some ``offset()`` expressions."""
     total: FloatArray | None = None
     for node in offsets:
-        value = evaluator.value(node)
-        numbers = np.broadcast_to(as_numbers(value, deparse(node)), (evaluator.n_rows,))
-        total = numbers.astype(np.float64) if total is None else total + numbers
+        numbers = as_rows(evaluator.value(node), evaluator.n_rows, deparse(node))
+        total = numbers.copy() if total is None else total + numbers
     return total

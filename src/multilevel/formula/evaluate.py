@@ -16,7 +16,7 @@ from multilevel.data.times import NUMBER, count, describe_scale, split_scale
 from multilevel.errors import FormulaError, MultilevelError
 from multilevel.formula.arguments import SIGNATURES, match_arguments, refuse_named
 from multilevel.formula.deparse import deparse, quote_name, shown
-from multilevel.formula.functions import FUNCTIONS, NAMES_IN_DOTS, Arguments, same_kind, spaced
+from multilevel.formula.functions import FUNCTIONS, NAMES_IN_DOTS, Arguments, same_kind, spaced, truth_kind
 from multilevel.formula.syntax import (
     R_CONSTANTS,
     Binary,
@@ -175,7 +175,7 @@ class Evaluator:
         where = _Where(node)
         operand = self.value(node.operand)
         if node.op == "!":
-            return _logical(1.0 - truth(operand, where), operand)
+            return truth_kind(1.0 - truth(operand, where), operand)
         found = as_numbers(operand, where)
         return same_kind(found if node.op == "+" else -found, operand)
 
@@ -194,8 +194,8 @@ class Evaluator:
             a, b = truth(left, where), truth(right, where)
             # A known false decides an "and", a known true an "or", whatever the other side.
             if op[0] == "&":
-                return _logical(np.where((a == 0) | (b == 0), 0.0, a * b), left, right)
-            return _logical(np.where((a == 1) | (b == 1), 1.0, a + b), left, right)
+                return truth_kind(np.where((a == 0) | (b == 0), 0.0, a * b), left, right)
+            return truth_kind(np.where((a == 1) | (b == 1), 1.0, a + b), left, right)
         a, b = as_numbers(left, where), as_numbers(right, where)
         with np.errstate(all="ignore"):
             result = _ARITHMETIC[op](a, b)
@@ -231,7 +231,7 @@ class Evaluator:
         a, b = as_numbers(left, where), as_numbers(right, where)
         known = np.asarray(compare(a, b), dtype=np.float64)
         unknown = np.isnan(a) | np.isnan(b)
-        return _logical(np.where(unknown, np.nan, known), left, right)
+        return truth_kind(np.where(unknown, np.nan, known), left, right)
 
     def _call(self, node: Call) -> Value:
         name = node.function
@@ -322,16 +322,6 @@ _COLUMNS = frozenset({"x", "f", "object", "test", "yes", "no", "base"})
 """Arguments that may be columns; others are constants."""
 
 
-def _logical(values: Any, *sources: Value) -> Value:
-    """Return truth values as a column, or as a constant where they come of constants."""
-    if any(map(is_column, sources)):
-        return Logical(values)
-    found = np.asarray(values)
-    if found.ndim:
-        return [float(value) if np.isnan(value) else bool(value) for value in found.tolist()]
-    return float(found) if np.isnan(found) else bool(found)
-
-
 def _range(left: Value, right: Value, where: _Where) -> Value:
     low, high = as_numbers(left, where), as_numbers(right, where)
     if isinstance(low, np.ndarray) or isinstance(high, np.ndarray):
@@ -356,7 +346,7 @@ def _member(left: Value, right: Value, where: _Where) -> Value:
         chosen[[places[name] for name in names if name in places]] = True
         return Logical(chosen[factor.codes].astype(np.float64))
     known = np.asarray([option for option in options if option is not None], dtype=np.float64)
-    return _logical(np.isin(as_numbers(left, where), known).astype(np.float64), left)
+    return truth_kind(np.isin(as_numbers(left, where), known).astype(np.float64), left)
 
 
 def _text_side(value: Value, n_rows: int) -> Any:

@@ -88,6 +88,16 @@ def same_kind(result: Any, *sources: Value) -> Value:
     return float(result)
 
 
+def truth_kind(values: Any, *sources: Value) -> Value:
+    """Return truth values as a column, or as a constant where they come of constants."""
+    if any(map(is_column, sources)):
+        return Logical(values)
+    found = np.asarray(values)
+    if found.ndim:
+        return [float(value) if np.isnan(value) else bool(value) for value in found.tolist()]
+    return float(found) if np.isnan(found) else bool(found)
+
+
 # ---- numbers -------------------------------------------------------------------------------------------------------
 
 
@@ -207,7 +217,7 @@ def _is_missing(arguments: Arguments) -> Value:
     x = arguments["x"]
     if isinstance(x, Factor):
         return Logical((x.codes < 0).astype(np.float64))
-    return Logical(np.isnan(as_numbers(x, "is.na()")).astype(np.float64))
+    return truth_kind(np.isnan(as_numbers(x, "is.na()")).astype(np.float64), x)
 
 
 def _ifelse(arguments: Arguments) -> Value:

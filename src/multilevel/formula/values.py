@@ -70,6 +70,16 @@ def as_numbers(value: Value, where: object) -> Any:
     raise FormulaError(f"{where} needs numbers, and its argument is {kind}.")
 
 
+def as_rows(value: Value, n_rows: int, where: str) -> FloatArray:
+    """Return one number for each row: those of a column, or a constant."""
+    found = np.asarray(as_numbers(value, where), dtype=np.float64)
+    if found.shape not in ((), (n_rows,)):
+        raise FormulaError(
+            f"{where[0].upper()}{where[1:]} must be one number or one for each of {n_rows} rows, not {found.size}."
+        )
+    return np.broadcast_to(found, (n_rows,))
+
+
 def described(value: Value) -> str:
     """Write a value for a message: a constant as it is, a column as such."""
     if isinstance(value, Logical | Matrix | Factor | np.ndarray):

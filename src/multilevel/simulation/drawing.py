@@ -17,9 +17,10 @@ from multilevel.errors import DataError, DataTypeError, FormulaError, UnknownCol
 from multilevel.formula.evaluate import Evaluator
 from multilevel.formula.grammar import Formula, parse_formula
 from multilevel.formula.syntax import parse_expression
+from multilevel.formula.values import as_rows
 from multilevel.simulation.covariances import TermNames, term_factors
 from multilevel.simulation.draws import Draws
-from multilevel.simulation.expressions import Columns, DrawEvaluator, as_columns, rows_of, split_level
+from multilevel.simulation.expressions import Columns, DrawEvaluator, as_columns, split_level
 from multilevel.simulation.model_columns import ModelColumns, fixed_vector, model_columns, residual_sd
 from multilevel.simulation.truth import Truth, effects_frame
 from multilevel.simulation.units import Units
@@ -123,7 +124,7 @@ class Drawing:
     def _sizes(self, name: str, text: str, count: int) -> npt.NDArray[Any]:
         what = f"the size of the level {name!r}"
         found = DrawEvaluator(what, self.draws, count=count).value(parse_expression(text))
-        return rows_of(found, count, what)
+        return as_rows(found, count, what)
 
     def _evaluator(self, what: str, level: str | None) -> DrawEvaluator:
         return DrawEvaluator(what, self.draws, self.columns, level, self)
@@ -244,7 +245,7 @@ class Drawing:
         sd: Any
         if isinstance(given, str):
             found = self._evaluator("sigma", None).value(parse_expression(given))
-            sd = rows_of(found, n, "sigma")
+            sd = as_rows(found, n, "sigma")
             if not (np.isfinite(sd) & (sd >= 0)).all():
                 raise DataError(f"sigma, {given!r}, gives rows a standard deviation that is negative or not finite.")
             self.sigma = float(np.sqrt(np.mean(sd**2)))
@@ -275,7 +276,7 @@ class Drawing:
         for name, given in self.design.missing.items():
             what = f"the probability that {name!r} is missing"
             if isinstance(given, str):
-                share: Any = rows_of(self._evaluator(what, None).value(parse_expression(given)), n, what)
+                share: Any = as_rows(self._evaluator(what, None).value(parse_expression(given)), n, what)
             else:
                 share = float(given)
             if not (np.asarray(share) >= 0).all() or not (np.asarray(share) <= 1).all():

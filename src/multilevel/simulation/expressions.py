@@ -342,16 +342,6 @@ def split_level(text: str, levels: dict[str, Any]) -> tuple[Node, str | None]:
     return node, None
 
 
-def rows_of(value: Value, count: int, what: str) -> FloatArray:
-    """Return what an expression gave as one number for each row."""
-    numbers = np.asarray(as_numbers(value, what), dtype=np.float64)
-    if numbers.shape not in ((), (count,)):
-        raise FormulaError(
-            f"{what[0].upper()}{what[1:]} must be one number or one for each of {count} rows, not {numbers.size}."
-        )
-    return np.broadcast_to(numbers, (count,))
-
-
 def as_columns(value: Value, count: int, what: str) -> list[Any]:
     """Return what an expression gave as columns, several of them where it gave a matrix."""
     import pandas as pd
