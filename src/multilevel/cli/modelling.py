@@ -43,7 +43,7 @@ class ModelOptions:
     offset: str | None
     categorical: tuple[str, ...]
     contrasts: Mapping[str, Any]
-    na_action: str
+    na_action: NaAction
     optimizer: str
     max_evaluations: int
 
