@@ -202,7 +202,11 @@ def minimise(
             break
         else:
             radius = min(radius, 0.25 * length)
-    if message != OPTIMUM and evaluations < max_evaluations and model.factor.rss <= NO_RESIDUAL * float(objective.products.dense[-1, -1]):
+    if (
+        message != OPTIMUM
+        and evaluations < max_evaluations
+        and model.factor.rss <= NO_RESIDUAL * float(objective.products.dense[-1, -1])
+    ):
         message = "the residual variance runs to zero: the random effects can take up the whole response"
     return Search(model, evaluations, tuple(trace), message)
 

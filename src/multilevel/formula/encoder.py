@@ -18,7 +18,7 @@ from multilevel.formula.coding import CodedColumn, as_pieces_used, fill_column, 
 from multilevel.formula.deparse import deparse, quote_name
 from multilevel.formula.evaluate import Evaluator
 from multilevel.formula.syntax import Name, Node
-from multilevel.formula.values import Matrix, Variable, as_numbers, as_rows
+from multilevel.formula.values import Matrix, Variable, as_rows
 
 FloatArray = npt.NDArray[np.float64]
 
