@@ -310,12 +310,13 @@ def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl
     doubtful = is_singular(objective, best.model.phi) or (
         nearly_zero(objective, starts[0], best.model.phi) and expected_decrease(best.model) <= CERTIFIED_DECREASE
     )
-    start = second_start(objective, best.model.phi)
-    if doubtful and evaluations < control.max_evaluations and attempted(objective, start)[0] is not None:
-        most = min(control.max_evaluations - evaluations, MOST_AGAIN)
-        search = minimise(objective, start, control.tolerance, most)
-        evaluations += search.evaluations
-        best = lower_end(best, search)
+    if doubtful and evaluations < control.max_evaluations:
+        start = second_start(objective, best.model.phi)
+        if attempted(objective, start)[0] is not None:
+            most = min(control.max_evaluations - evaluations, MOST_AGAIN)
+            search = minimise(objective, start, control.tolerance, most)
+            evaluations += search.evaluations
+            best = lower_end(best, search)
     return replace(best, evaluations=evaluations)
 
 
