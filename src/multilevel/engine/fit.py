@@ -12,7 +12,15 @@ from multilevel.data.caller import warn_caller
 from multilevel.engine.control import LmerControl
 from multilevel.engine.factor import BlockedFactor
 from multilevel.engine.library_optimisers import minimise_by_library
-from multilevel.engine.newton import EXACT_HESSIAN_LIMIT, OPTIMUM, Search, expected_decrease, minimise
+from multilevel.engine.newton import (
+    CERTIFIED_DECREASE,
+    EXACT_HESSIAN_LIMIT,
+    NO_END,
+    OPTIMUM,
+    Search,
+    expected_decrease,
+    minimise,
+)
 from multilevel.engine.objective import Criterion, LocalModel, Objective, attempted
 from multilevel.engine.products import CrossProducts, cross_products_of
 from multilevel.engine.related_levels import relate_rows
@@ -27,9 +35,6 @@ from multilevel.errors import ControlError, ConvergenceWarning
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
-
-CERTIFIED_DECREASE = 1e-6
-"""A fit is certified when a Newton step would lower the criterion by less than this (0.001 standard errors)."""
 
 SINGULAR_TOLERANCE = 1e-4
 """A pivot of λ below this (in the engine's columns) makes a fit singular, as in lme4."""
@@ -316,6 +321,8 @@ def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl
             most = min(control.max_evaluations - evaluations, MOST_AGAIN)
             search = minimise(objective, start, control.tolerance, most)
             evaluations += search.evaluations
+            if most == MOST_AGAIN and search.evaluations >= most:
+                search = replace(search, message=NO_END)
             best = lower_end(best, search)
     return replace(best, evaluations=evaluations)
 
