@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from multilevel.engine.fit import CERTIFIED_DECREASE, SINGULAR_TOLERANCE
+from multilevel.engine.fit import SINGULAR_TOLERANCE
+from multilevel.engine.newton import CERTIFIED_DECREASE
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
 from multilevel.quality.checks.result import Check, listed, number
 
