@@ -150,7 +150,7 @@ def test_all_kinds_of_terms_and_levels(tmp_path):
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ml.RankDeficiencyWarning)
-        fit = ml.lmer(formula, FRAME, contrasts={"arm": "sum", "grade": np.array([[1.0, 0], [0, 1], [-1, -1]])})
+        fit = ml.lmer(formula, frame, contrasts={"arm": "sum", "grade": np.array([[1.0, 0], [0, 1], [-1, -1]])})
     for data in (False, True):
         again = reload(fit, tmp_path, data=data)
         assert str(again.summary()) == str(fit.summary())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from multilevel.arguments import NaAction
 from multilevel.cli.program import Failure, by_name
 from multilevel.cli.reading import as_factors
 from multilevel.cli.suggestions import suggest_columns

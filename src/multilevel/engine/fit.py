@@ -29,7 +29,15 @@ from multilevel.engine.identification import (
     valley,
 )
 from multilevel.engine.library_optimisers import minimise_by_library
-from multilevel.engine.newton import EXACT_HESSIAN_LIMIT, OPTIMUM, Search, expected_decrease, minimise
+from multilevel.engine.newton import (
+    CERTIFIED_DECREASE,
+    EXACT_HESSIAN_LIMIT,
+    NO_END,
+    OPTIMUM,
+    Search,
+    expected_decrease,
+    minimise,
+)
 from multilevel.engine.objective import Criterion, LocalModel, Objective, attempted
 from multilevel.engine.products import CrossProducts, cross_products_of
 from multilevel.engine.residual_objective import ResidualObjective
@@ -46,9 +54,6 @@ from multilevel.formula.design import Design
 FloatArray = npt.NDArray[np.float64]
 Describe = Callable[[CrossProducts, tuple[Direction, ...]], str]
 """What says in the terms of a formula what is not determined, and what to drop; an empty text where that was asked for."""
-
-CERTIFIED_DECREASE = 1e-6
-"""A fit is certified when a Newton step would lower the criterion by less than this (0.001 standard errors)."""
 
 SINGULAR_TOLERANCE = 1e-4
 """A pivot of λ below this (in the engine's columns) makes a fit singular, as in lme4."""
@@ -472,12 +477,15 @@ def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl
     doubtful = is_singular(objective, best.model.phi) or (
         nearly_zero(objective, starts[0], best.model.phi) and expected_decrease(best.model) <= CERTIFIED_DECREASE
     )
-    start = second_start(objective, best.model.phi)
-    if doubtful and evaluations < control.max_evaluations and attempted(objective, start)[0] is not None:
-        most = min(control.max_evaluations - evaluations, MOST_AGAIN)
-        search = minimise(objective, start, control.tolerance, most)
-        evaluations += search.evaluations
-        best = lower_end(best, search)
+    if doubtful and evaluations < control.max_evaluations:
+        start = second_start(objective, best.model.phi)
+        if attempted(objective, start)[0] is not None:
+            most = min(control.max_evaluations - evaluations, MOST_AGAIN)
+            search = minimise(objective, start, control.tolerance, most)
+            evaluations += search.evaluations
+            if most == MOST_AGAIN and search.evaluations >= most:
+                search = replace(search, message=NO_END)
+            best = lower_end(best, search)
     return replace(best, evaluations=evaluations)
 
 

@@ -28,7 +28,12 @@ SLOW_SHARE, SLOW_STEPS = 0.25, 4
 MOST_EVALUATIONS = 300
 """A search that has not ended by then does not end."""
 
+CERTIFIED_DECREASE = 1e-6
+"""A fit is certified when a Newton step would lower the criterion by less than this (0.001 standard errors)."""
+
 OPTIMUM = "the optimum was reached"
+TOO_SHORT = "steps became too short to lower the criterion"
+NO_END = "so many steps did not bring an end in sight: the criterion is nearly flat, or falls without a limit"
 
 NO_RESIDUAL = 1e-6
 """A residual sum of squares below this share of the response's says why a search found no end."""
@@ -129,11 +134,7 @@ def minimise(
     trace.append(model.value)
     radius = 1.0 * np.sqrt(start.size)
     most = min(max_evaluations, MOST_EVALUATIONS)
-    message = (
-        "the largest number of evaluations was reached"
-        if most == max_evaluations
-        else "so many steps did not bring an end in sight: the criterion is nearly flat, or falls without a limit"
-    )
+    message = "the largest number of evaluations was reached" if most == max_evaluations else NO_END
     can_be_exact = objective.products.n_dense <= EXACT_HESSIAN_LIMIT
     exact: bool | None = None
     slow, last, path = 0, np.inf, [model.phi]
@@ -155,7 +156,8 @@ def minimise(
                 model = objective.local_model(model.phi, factor=model.factor, exact=True)
                 exact = True
                 continue
-            message = OPTIMUM
+            # After many failures a step is short because the radius is.
+            message = OPTIMUM if expected_decrease(model) <= CERTIFIED_DECREASE else TOO_SHORT
             if certify and model.exact and isinstance(objective, Objective) and smallest_curvature(model) < 0.0:
                 model, more = _leave_saddle(objective, model, tolerance, most - evaluations)
                 evaluations += more
@@ -198,15 +200,12 @@ def minimise(
             trace.append(model.value)
             path.append(model.phi)
         elif radius < 1e-10:
-            message = "steps became too short to lower the criterion"
+            message = TOO_SHORT
             break
         else:
             radius = min(radius, 0.25 * length)
-    if (
-        message != OPTIMUM
-        and evaluations < max_evaluations
-        and model.factor.rss <= NO_RESIDUAL * float(objective.products.dense[-1, -1])
-    ):
+    no_residual = model.factor.rss <= NO_RESIDUAL * float(objective.products.dense[-1, -1])
+    if no_residual and message != OPTIMUM and evaluations < max_evaluations:
         message = "the residual variance runs to zero: the random effects can take up the whole response"
     return Search(model, evaluations, tuple(trace), message)
 

@@ -15,6 +15,7 @@ from multilevel.formula.coding import CodedColumn
 from multilevel.formula.deparse import deparse
 from multilevel.formula.encoder import DesignEncoder, DroppedColumns, GroupEncoder, RandomEncoder
 from multilevel.formula.grammar import Formula, insert_constants, parse_formula
+from multilevel.formula.remembered import is_remembered
 from multilevel.formula.splines import OrthogonalPolynomials, SplineBasis
 from multilevel.formula.syntax import R_CONSTANTS, Constant, Node, parse_expression, walk
 
@@ -152,6 +153,14 @@ def restore_state(stored: Any) -> Any:
     return SplineBasis(int(degree), tuple(knots), (low, high), bool(intercept), bool(natural))
 
 
+def _restore_states(stored: Any) -> dict[str, Any]:
+    """Return what the transformations of a design learned, by their text."""
+    found = {str(text): restore_state(value) for text, value in stored}
+    for text, value in found.items():
+        require(is_remembered(parse_expression(text), value), f"what {text} learned is damaged")
+    return found
+
+
 # ---- the encoder -------------------------------------------------------------------------------------------------------
 
 
@@ -214,7 +223,7 @@ def restore_encoder(stored: Any, levels: list[Levels], reader: ArchiveReader) ->
         matrices={(str(text), str(kind)): reader.array(name, "f", 2) for text, kind, name in stored["matrices"]},
         offsets=tuple(map(read, texts(stored["offsets"]))),
         response=read(str(stored["response"])),
-        state={str(text): restore_state(value) for text, value in stored["state"]},
+        state=_restore_states(stored["state"]),
         dropped=None if stored.get("dropped") is None else _restore_dropped(stored["dropped"], reader),
     )
 

@@ -161,6 +161,8 @@ def _fill_piece(
     text, kind, index = piece
     value = variables[text]
     if isinstance(value, Matrix):
+        if index >= value.values.shape[1]:
+            raise DataError(f"{text!r} has {value.values.shape[1]} columns here, and more in the fitted model.")
         out[:] = value.values[:, index]
     elif not isinstance(value, Factor):
         out[:] = value
