@@ -7,6 +7,7 @@ Hessian there says whether zero is the optimum.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +15,16 @@ import numpy.typing as npt
 
 from multilevel.engine.objective import Criterion, LocalModel, Objective
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE, SMALL_PIVOT, search_single_factor
+from multilevel.engine.threads import interruptible
 from multilevel.engine.turned import TurnedObjective, can_turn
 
 FloatArray = npt.NDArray[np.float64]
 
 EXACT_HESSIAN_LIMIT = 400
 """With more dense random effects than this the exact Hessian is worked out only when it is asked for."""
+
+USUAL_EVALUATIONS = 20
+"""A search takes about so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,8 @@ def _walk(
     """Go to the optimum of a model with one grouping factor in a single kernel."""
     products = objective.products
     trace = np.empty(max_evaluations)
-    phi, evaluations, accepted, _ = search_single_factor(
+    search = functools.partial(
+        search_single_factor,
         products.layout,
         products.diagonal,
         products.tail,
@@ -179,6 +185,7 @@ def _walk(
         max_evaluations,
         trace,
     )
+    phi, evaluations, accepted, _ = interruptible(search, USUAL_EVALUATIONS * products.steps)
     constant = objective.constant
     return products.plan.parameters.canonical(phi), int(evaluations), [float(v) + constant for v in trace[:accepted]]
 
