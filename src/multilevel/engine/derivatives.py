@@ -9,10 +9,11 @@ import numpy.typing as npt
 from scipy.linalg.blas import dsymv
 
 from multilevel.engine.dense_kernels import add_outer, congruence, diagonal_block_sum, mirror_lower
-from multilevel.engine.factor import BlockedFactor, dense_inverse, full_dense, gemm
+from multilevel.engine.factor import BlockedFactor, dense_inverse, factor_steps, full_dense, gemm
 from multilevel.engine.sensitivity_kernels import sensitivities
 from multilevel.engine.solutions import dense_scores
 from multilevel.engine.tangent_kernels import eliminate_tangent, sensitivities_tangent, single_factor_sums
+from multilevel.engine.threads import hears_interrupts
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -42,6 +43,7 @@ class Sensitivity:
     dense_scores: FloatArray
 
 
+@hears_interrupts(factor_steps)
 def sensitivity(
     factor: BlockedFactor, reml: bool, *, precision: float | None = None, to_products: bool = False
 ) -> Sensitivity:
@@ -133,6 +135,7 @@ def dense_information(factor: BlockedFactor, log_part: FloatArray) -> FloatArray
     return result
 
 
+@hears_interrupts(factor_steps)
 def single_factor_derivatives(
     factor: BlockedFactor, reml: bool, directions: FloatArray, *, precision: float | None = None
 ) -> tuple[FloatArray, FloatArray]:
@@ -185,6 +188,7 @@ def single_factor_derivatives(
     return bar, 0.5 * (hessian + hessian.T)
 
 
+@hears_interrupts(factor_steps)
 def hessian_by_direction(
     factor: BlockedFactor,
     found: Sensitivity,

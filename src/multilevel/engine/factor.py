@@ -9,15 +9,17 @@ other.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg.blas import dgemm
-from scipy.linalg.lapack import dpotrf, dpotri, dtrtrs
 
 from multilevel.engine.dense_kernels import congruence, mirror_lower
 from multilevel.engine.elimination_kernels import eliminate
+from multilevel.engine.lapack import cholesky_in_place, inverse_from_factor, solve_lower
 from multilevel.engine.products import CrossProducts
+from multilevel.engine.threads import hears_interrupts, interruptible
 from multilevel.errors import DataError
 
 FloatArray = npt.NDArray[np.float64]
@@ -100,14 +102,23 @@ class BlockedFactor:
         """Return what r² is divided by: n − p for REML, n for ML."""
         return self.products.nobs - (self.products.n_fixed if reml else 0)
 
+    @property
+    def steps(self) -> float:
+        """About how many elementary steps another solution takes."""
+        return self.products.steps
+
     def solve_dense(self, right: FloatArray) -> FloatArray:
         """Apply F = J(JᵀSJ + I)⁻¹Jᵀ to columns given over the dense random effects and X."""
         order = self.cholesky.shape[0]
         if order == 0:
             return np.zeros_like(right)
-        scaled = self.scale_rows(right, transpose=True)
-        half = dtrtrs(self.cholesky.T, scaled, lower=0, trans=1)[0]
-        return self.scale_rows(dtrtrs(self.cholesky.T, half, lower=0, trans=0)[0], transpose=False)
+
+        def solve() -> FloatArray:
+            scaled = self.scale_rows(right, transpose=True)
+            half = solve_lower(self.cholesky, scaled, transpose=False)
+            return self.scale_rows(solve_lower(self.cholesky, half, transpose=True), transpose=False)
+
+        return interruptible(solve, float(order) * right.size)
 
     def scale_rows(self, right: FloatArray, transpose: bool) -> FloatArray:
         """Return Λᵀ (or Λ) times the dense random effects' rows; those of X stay."""
@@ -135,10 +146,16 @@ class BlockedFactor:
         ]
 
 
+def factor_steps(factor: BlockedFactor, *_: Any, **__: Any) -> float:
+    """Return about how many elementary steps a function of a factor takes."""
+    return factor.steps
+
+
 def _flat(factors: list[FloatArray]) -> FloatArray:
     return np.concatenate([f.ravel() for f in factors]) if factors else np.zeros(0)
 
 
+@hears_interrupts(lambda products, *_: products.steps)
 def factorise(products: CrossProducts, rows: DenseIndex, factors: list[FloatArray]) -> BlockedFactor:
     """Factorise the problem with λ of each block given, in the plan's order."""
     depth = products.plan.depth
@@ -156,14 +173,11 @@ def factorise(products: CrossProducts, rows: DenseIndex, factors: list[FloatArra
         congruence(dense, order, rows.start, rows.size, rows.factor_at, dense_flat, False, q, cholesky)
     else:
         cholesky[:] = dense[:order, :order]
-    if order:
-        upper, info = dpotrf(cholesky.T, lower=0, clean=0, overwrite_a=1)
-        if info != 0:
-            raise DataError(
-                "The fixed-effects columns cannot be told apart once the random effects are in the model"
-                " (their cross-product matrix is not positive definite); drop or combine some of them."
-            )
-        cholesky = upper.T
+    if order and not cholesky_in_place(cholesky):
+        raise DataError(
+            "The fixed-effects columns cannot be told apart once the random effects are in the model"
+            " (their cross-product matrix is not positive definite); drop or combine some of them."
+        )
     logs = 2.0 * np.log(np.diag(cholesky))
     factor = BlockedFactor(
         products,
@@ -185,9 +199,9 @@ def factorise(products: CrossProducts, rows: DenseIndex, factors: list[FloatArra
     coefficients = np.ones(order + 1)
     if order:
         scaled = factor.scale_rows(response[:, None], transpose=True)
-        half = dtrtrs(cholesky.T, scaled, lower=0, trans=1)[0]
+        half = solve_lower(cholesky, scaled, transpose=False)
         explained = float((half * half).sum())
-        coefficients[:order] = -factor.scale_rows(dtrtrs(cholesky.T, half, lower=0, trans=0)[0], transpose=False)[:, 0]
+        coefficients[:order] = -factor.scale_rows(solve_lower(cholesky, half, transpose=True), transpose=False)[:, 0]
     else:
         explained = 0.0
     total = float(products.dense[order, order])
@@ -196,15 +210,13 @@ def factorise(products: CrossProducts, rows: DenseIndex, factors: list[FloatArra
     return replace(factor, rss=rss, coefficients=coefficients)
 
 
+@hears_interrupts(factor_steps)
 def dense_inverse(factor: BlockedFactor, reml: bool) -> FloatArray:
     """Return (JᵀSJ + I)⁻¹ of the dense random effects bordered by X (REML) or alone (ML), lower triangle."""
     order = factor.products.n_dense + (factor.products.n_fixed if reml else 0)
     if order == 0:
         return np.zeros((0, 0))
-    part = factor.cholesky[:order, :order]
-    upper = dpotri(np.array(part.T, order="F"), lower=0, overwrite_c=1)[0]
-    result: FloatArray = upper.T
-    return result
+    return inverse_from_factor(factor.cholesky[:order, :order])
 
 
 def full_dense(factor: BlockedFactor) -> FloatArray:

@@ -7,6 +7,7 @@ Hessian there says whether zero is the optimum.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from multilevel.engine.objective import Criterion, LocalModel, Objective, attempted
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE, SMALL_PIVOT, search_single_factor
+from multilevel.engine.threads import interruptible
 from multilevel.engine.turned import TurnedObjective, can_turn
 from multilevel.engine.valley import along_valley
 
@@ -40,6 +42,10 @@ NO_RESIDUAL = 1e-6
 
 MOST_BEYOND = 12
 """The most trials on one line along a valley."""
+
+
+USUAL_EVALUATIONS = 20
+"""A search takes about so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +246,8 @@ def _walk(
     """Go to the optimum of a model with one grouping factor in a single kernel."""
     products = objective.products
     trace = np.empty(max_evaluations)
-    phi, evaluations, accepted, _ = search_single_factor(
+    search = functools.partial(
+        search_single_factor,
         products.layout,
         products.diagonal,
         products.tail,
@@ -254,6 +261,7 @@ def _walk(
         max_evaluations,
         trace,
     )
+    phi, evaluations, accepted, _ = interruptible(search, USUAL_EVALUATIONS * products.steps)
     constant = objective.constant
     return products.plan.parameters.canonical(phi), int(evaluations), [float(v) + constant for v in trace[:accepted]]
 

@@ -6,20 +6,21 @@ Given θ and σ, the deviations of (β̂, b̂) from (β, b) have the covariance 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg.lapack import dtrtrs
 
 from multilevel.engine.dense_kernels import congruence, mirror_lower
 from multilevel.engine.factor import BlockedFactor, dense_inverse
 from multilevel.engine.fit import EngineFit
+from multilevel.engine.lapack import solve_lower
 from multilevel.engine.layout import product_shape
 from multilevel.engine.prediction_kernels import combination_variances, draw_chain
 from multilevel.engine.related_levels import relate_chain, related_covariance, related_draws
-from multilevel.engine.threads import linear_algebra_threads
+from multilevel.engine.threads import hears_interrupts, interruptible, linear_algebra_threads
 
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
@@ -117,14 +118,17 @@ def relative_variances(fit: EngineFit, x: FloatArray, effects: Sequence[EffectRo
                 dense_at.append(np.where(codes[:, None] < 0, -1, base + np.arange(k)))
                 dense_z.append(z)
         order = np.lexsort(chain_codes.T) if plan.depth else np.arange(count)
-        combination_variances(
+        work = functools.partial(
+            combination_variances,
             products.layout, factor.chain_flat, factor.diagonal, factor.tail, values, covariance, order,
             chain_codes, chain_z, np.hstack(dense_at), np.hstack(dense_z), np.ascontiguousarray(x[rows] @ to_user),
             products.n_dense, result[rows],
         )  # fmt: skip
+        interruptible(work, 10.0 * count * covariance.shape[0])
     return result
 
 
+@hears_interrupts(lambda fit, _, count: count * float(fit.products.dense.shape[0] ** 2 + fit.products.values.size))
 def draw_deviations(fit: EngineFit, rng: np.random.Generator, count: int) -> tuple[FloatArray, list[FloatArray]]:
     """Draw β̂ − β and b̂ − b jointly, for σ = 1, in the user's columns.
 
@@ -141,7 +145,7 @@ def draw_deviations(fit: EngineFit, rng: np.random.Generator, count: int) -> tup
     dense = np.zeros((order, count))
     if order:
         with linear_algebra_threads(order, None):
-            half = dtrtrs(factor.cholesky.T, rng.standard_normal((order, count)), lower=0, trans=0)[0]
+            half = solve_lower(factor.cholesky, rng.standard_normal((order, count)), transpose=True)
         dense = np.ascontiguousarray(factor.scale_rows(half, transpose=False))
     chain = np.empty((q, count))
     draw_chain(

@@ -26,6 +26,7 @@ from multilevel.engine.magnitudes import check_magnitudes
 from multilevel.engine.plan import Block, Plan, make_plan
 from multilevel.engine.related_levels import relate_chain, relate_dense
 from multilevel.engine.signal import ROUNDS, is_rounding, strong_part, warn_of_rounded_response
+from multilevel.engine.threads import hears_interrupts
 from multilevel.errors import ControlError
 from multilevel.formula.design import Design
 
@@ -88,6 +89,12 @@ class CrossProducts:
     def n_dense(self) -> int:
         """Number of random effects in the dense matrix."""
         return int(self.dense.shape[0]) - self.n_fixed - 1
+
+    @property
+    def steps(self) -> float:
+        """About how many elementary steps an elimination and a factorisation take."""
+        order = float(self.dense.shape[0])
+        return self.values.size * order + order**3
 
     def rows_of(self, block: int, chain: FloatArray, dense: FloatArray) -> FloatArray:
         """Return a block's rows, a view, of numbers held by random effect: the chain's in one array, the dense ones in another."""
@@ -280,6 +287,15 @@ def engine_basis(design: Design, columns: FloatArray, weights: FloatArray) -> En
     return EngineBasis(plan, fixed, right, shift)
 
 
+def _row_steps(
+    plan: Plan, _shape: ProductShape, columns: FloatArray, right: ColumnScaling, _weights: FloatArray
+) -> float:
+    # Memory that is touched for the first time costs more than a sum.
+    touched = 10.0 * (plan.n_dense + right.places.size) ** 2
+    return touched + columns.shape[0] * float(right.places.size + sum(block.size for block in plan.blocks)) ** 2
+
+
+@hears_interrupts(_row_steps)
 def accumulate_products(
     plan: Plan, shape: ProductShape, columns: FloatArray, right: ColumnScaling, weights: FloatArray
 ) -> ProductNumbers:

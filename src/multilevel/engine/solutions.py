@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg.blas import dsymm, dsymv
-from scipy.linalg.lapack import dtrtrs
 
 from multilevel.engine.dense_kernels import congruence, mirror_lower
-from multilevel.engine.factor import BlockedFactor, dense_inverse
+from multilevel.engine.factor import BlockedFactor, dense_inverse, factor_steps
+from multilevel.engine.lapack import solve_lower
 from multilevel.engine.related_levels import relate_rows
 from multilevel.engine.sensitivity_kernels import sensitivities
 from multilevel.engine.solution_kernels import back_substitute, eliminate_columns, multiply
+from multilevel.engine.threads import hears_interrupts
 
 FloatArray = npt.NDArray[np.float64]
 
 
+@hears_interrupts(factor_steps)
 def chain_scores(factor: BlockedFactor) -> tuple[FloatArray, FloatArray]:
     """Return ZᵀPy and the conditional modes b of the chain's random effects (engine's units)."""
     layout = factor.products.layout
@@ -53,6 +55,7 @@ def score_products(factor: BlockedFactor) -> list[FloatArray]:
     return found
 
 
+@hears_interrupts(factor_steps)
 def conditional_covariances(factor: BlockedFactor) -> list[FloatArray]:
     """Return the diagonal blocks of ΛM⁻¹Λᵀ: the conditional covariance of each level's effects divided by σ².
 
@@ -114,6 +117,7 @@ def _related_covariances(lower: FloatArray, independent: FloatArray, k: int) -> 
     return result
 
 
+@hears_interrupts(factor_steps)
 def fixed_scores(factor: BlockedFactor) -> tuple[FloatArray, FloatArray]:
     """Return ZᵀV⁻¹X(XᵀV⁻¹X)⁻¹ over the chain and over the dense random effects, one column per fixed effect."""
     products = factor.products
@@ -138,6 +142,7 @@ def fixed_scores(factor: BlockedFactor) -> tuple[FloatArray, FloatArray]:
     return scores, dense
 
 
+@hears_interrupts(factor_steps)
 def quadratic_products(factor: BlockedFactor, chain_vectors: FloatArray, dense_vectors: FloatArray) -> FloatArray:
     """Return (Zv)ᵀP(Zv) for columns v of random effects, given over the chain and over the dense rows.
 
@@ -174,7 +179,7 @@ def quadratic_products(factor: BlockedFactor, chain_vectors: FloatArray, dense_v
     order = factor.cholesky.shape[0]
     if order:
         scaled = factor.scale_rows(dense_right[:order], transpose=True)
-        half = dtrtrs(factor.cholesky.T, scaled, lower=0, trans=1)[0]
+        half = solve_lower(factor.cholesky, scaled, transpose=False)
         result -= np.einsum("ra,rb->ab", half, half)
     return result
 

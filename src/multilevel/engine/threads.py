@@ -17,10 +17,11 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
+Parameters = ParamSpec("Parameters")
 
 SINGLE_THREAD_BELOW = 4000
 """Order of the dense matrix below which one thread is used."""
@@ -96,6 +97,21 @@ def interruptible(call: Callable[[], Found], work: float) -> Found:
     task = _Task(call)
     threading.Thread(target=task.run, daemon=True).start()
     return task.result()
+
+
+def hears_interrupts(
+    steps: Callable[..., float],
+) -> Callable[[Callable[Parameters, Found]], Callable[Parameters, Found]]:
+    """Decorate a function that may take long (see `interruptible`); `steps` says of its arguments how many steps they mean."""
+
+    def decorate(function: Callable[Parameters, Found]) -> Callable[Parameters, Found]:
+        @functools.wraps(function)
+        def called(*arguments: Parameters.args, **options: Parameters.kwargs) -> Found:
+            return interruptible(functools.partial(function, *arguments, **options), steps(*arguments, **options))
+
+        return called
+
+    return decorate
 
 
 def ordered_map(work: Callable[[Item], Found], items: Iterable[Item], threads: int) -> Iterator[Found]:

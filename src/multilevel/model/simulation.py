@@ -18,6 +18,7 @@ import numpy.typing as npt
 from multilevel.arguments import Seed
 from multilevel.data.levels import Levels
 from multilevel.engine.accumulate import linear_predictor, parent_levels
+from multilevel.engine.threads import hears_interrupts
 from multilevel.errors import ControlError
 from multilevel.formula.design import Design, GroupingFactor, RandomTerm
 from multilevel.model.residual_structure import correlate, relative_deviations
@@ -35,6 +36,10 @@ LARGEST_BATCH = 64
 """The most responses drawn at once."""
 
 
+DRAW_STEPS = 30.0
+"""About how many elementary steps a normal number and its way into a response take."""
+
+
 class ResponseSource(Protocol):
     """Draws responses for the rows of a design."""
 
@@ -44,6 +49,10 @@ class ResponseSource(Protocol):
 
     def draw(self, rng: np.random.Generator, count: int) -> FloatArray:
         """Return `count` responses, shape (count, n)."""
+
+
+def _draw_steps(source: ResponseSource, _: np.random.Generator, count: int) -> float:
+    return DRAW_STEPS * count * source.numbers_per_response
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,10 +112,12 @@ class GaussianSource:
         """Number of random effects and rows."""
         return self.mean.size + sum(rows.n_levels * int(factor.shape[0]) for rows, factor in self.terms)
 
+    @hears_interrupts(_draw_steps)
     def draw(self, rng: np.random.Generator, count: int) -> FloatArray:
         """Return `count` responses."""
         return self.responses(rng.standard_normal((count, self.numbers_per_response)))
 
+    @hears_interrupts(lambda _, spherical: DRAW_STEPS * spherical.size)
     def responses(self, spherical: FloatArray) -> FloatArray:
         """Return the responses made of standard normal numbers, a row each: random effects by term and level, then residuals."""
         count = len(spherical)
@@ -152,6 +163,7 @@ class ResampledSource:
         """Number of random effects and rows."""
         return self.mean.size + sum(modes.size for terms in self.factors for _, modes in terms)
 
+    @hears_interrupts(_draw_steps)
     def draw(self, rng: np.random.Generator, count: int) -> FloatArray:
         """Return `count` responses."""
         n = self.mean.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from multilevel.engine.accumulate import rows_by_level
 from multilevel.engine.factor import BlockedFactor
-from multilevel.engine.threads import linear_algebra_threads
+from multilevel.engine.threads import interruptible, linear_algebra_threads
 from multilevel.formula.design import Design
 from multilevel.model.residual_structure import refuse_structures
 from multilevel.quality.row_kernels import chain_rows, deletion_products, diagonal_rows
@@ -79,10 +80,13 @@ class RowSolutions:
         # Rows of a level side by side: what they share stays in the cache.
         start, order = rows_by_level(codes, n_groups)
         state[np.diff(start) > LARGEST_GROUP] = 2
-        deletion_products(
+        work = functools.partial(
+            deletion_products,
             rows.factor.products.layout, rows.factor.values, rows.dense_inverse, rows.codes, rows.own_columns, rows.own_values,
             rows.weights, rows.left, rows.right, vectors, start, order, 0, n_groups, LARGEST_GROUP, products, state,
         )  # fmt: skip
+        sizes = np.minimum(np.diff(start), LARGEST_GROUP).astype(np.float64)
+        interruptible(work, float((sizes**2).sum()) * (width + rows.dense_inverse.shape[0]))
         return products, state
 
 
@@ -123,10 +127,12 @@ def _solve_rows(fit: LinearMixedModel) -> RowSolutions:
     keys: list[npt.NDArray[Any]] = [np.arange(int(layout.levels[0])), *ancestors]
     level_order = np.lexsort(keys)
     start, row_order = rows_by_level(rows.codes[0], int(layout.levels[0]))
-    diagonal_rows(
+    work = functools.partial(
+        diagonal_rows,
         layout, factor.values, inverse, p, rows.codes, level_order, start, row_order, rows.own_columns, rows.own_values,
         rows.weights, rows.left, rows.right, diagonal, gain,
     )  # fmt: skip
+    interruptible(work, 10.0 * n * order)
     weights = np.ones(n) if design.weights is None else design.weights
     scores = weights * (design.y - fit._fitted_values)
     for array in (diagonal, gain, scores):

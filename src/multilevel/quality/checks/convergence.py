@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from multilevel.arguments import checked
-from multilevel.engine.fit import CERTIFIED_DECREASE, SINGULAR_TOLERANCE
+from multilevel.engine.fit import SINGULAR_TOLERANCE
 from multilevel.engine.newton import CERTIFIED_DECREASE
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
 from multilevel.model.identification import identification_sentence
