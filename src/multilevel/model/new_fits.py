@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from multilevel.engine.control import LmerControl
 from multilevel.engine.fit import fit_of_design, fit_products
+from multilevel.engine.magnitudes import check_responses
 from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataTypeError
 from multilevel.formula.grammar import Formula
 from multilevel.model.estimates import Estimates
@@ -148,6 +149,7 @@ class NewFits(Estimates):
             raise DataError(
                 f"The new response has {int((~np.isfinite(rows)).sum())} values that are not finite; correct them."
             )
+        check_responses(rows)
         return rows
 
     def update(
