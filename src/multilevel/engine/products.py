@@ -22,7 +22,7 @@ from multilevel.engine.accumulate import (
 )
 from multilevel.engine.columns import ColumnMoments, ColumnScaling, column_moments
 from multilevel.engine.layout import ChainLayout, LevelPattern, ProductShape, product_shape
-from multilevel.engine.magnitudes import check_magnitudes
+from multilevel.engine.magnitudes import check_magnitudes, check_weights
 from multilevel.engine.plan import Block, Plan, make_plan
 from multilevel.engine.related_levels import relate_chain, relate_dense
 from multilevel.engine.signal import ROUNDS, is_rounding, strong_part, warn_of_rounded_response
@@ -266,7 +266,9 @@ class EngineBasis:
             gram = np.zeros_like(gram)
             total_products(left, right.places, shift, scale, weights, gram)
         if basis is not self:
-            largest = float(np.abs(response).max())
+            largest, rest = float(np.abs(response).max()), left[:, -1]
+            # Without the weights: a row of great weight may be fitted exactly.
+            size = largest * float(np.sqrt(np.mean((rest / largest) ** 2)))
             if is_rounding(size, largest, self.fixed.places.size):
                 return self, columns
             warn_of_rounded_response(size, largest)
@@ -277,9 +279,12 @@ def engine_basis(design: Design, columns: FloatArray, weights: FloatArray) -> En
     """Plan the elimination and choose the engine's columns; refuse what memory does not hold."""
     moments = column_moments(columns, weights)
     check_magnitudes(design, moments)
+    check_weights(design.weights)
     plan = make_plan(design, moments)
     fixed = moments.scaling(tuple(range(design.n_fixed)), centre=True)
     shift, scale = _response_scaling(moments, fixed)
+    if not weights.size:
+        warn_of_rounded_response(float(moments.spread[-1]), abs(shift))
     right = ColumnScaling(
         np.append(fixed.places, columns.shape[1] - 1), np.append(fixed.shift, shift), np.append(fixed.scale, scale), -1
     )
@@ -314,7 +319,6 @@ def accumulate_products(
 def _response_scaling(moments: ColumnMoments, fixed: ColumnScaling) -> tuple[float, float]:
     mean, spread = float(moments.mean[-1]), float(moments.spread[-1])
     if fixed.constant >= 0:
-        warn_of_rounded_response(spread, abs(mean))
         return mean, moments.unit / spread if spread > 0 else moments.unit
     size = float(np.hypot(mean, spread))
     return 0.0, moments.unit / size if size > 0 else moments.unit

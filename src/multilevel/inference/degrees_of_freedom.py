@@ -86,11 +86,24 @@ class WithCovariance:
         return np.asarray(contrasts @ self.vcov @ contrasts.T)
 
 
+ALIKE = 1e4
+"""Contrasts whose standard errors differ by more than this are brought to one size before they are made independent."""
+
+
 def independent_rows(contrasts: FloatArray, vcov: FloatArray, estimates: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return uncorrelated combinations of contrasts, divided by their standard errors, and their t statistics.
 
     Contrasts that others determine are left out, so that the number of rows returned is the rank.
     """
+    length = np.sqrt(np.maximum(np.einsum("ri,ij,rj->r", contrasts, vcov, contrasts), 0.0))
+    some = length > 0.0
+    if some.any() and length[some].max() > ALIKE * length[some].min():
+        # In units so different the smaller contrasts would be taken for rounding of the larger.
+        contrasts, estimates = contrasts[some] / length[some, None], estimates[some] / length[some]
+    elif some.any():
+        # A power of two changes no digit, and keeps squares of squares within range.
+        unit = np.ldexp(1.0, -np.frexp(length.max())[1])
+        contrasts, estimates = contrasts * unit, estimates * unit
     values, vectors = np.linalg.eigh(contrasts @ vcov @ contrasts.T)
     keep = values > max(float(values[-1]), 0.0) * 1e-10
     rotation = vectors[:, keep] / np.sqrt(values[keep])

@@ -77,6 +77,13 @@ class HeldScale:
     reported: Callable[[float], float] = _same
 
 
+def natural_scale(parameter: NaturalParameter, unit: float) -> HeldScale:
+    """Return the scale on which a standard deviation or a correlation is held."""
+    return HeldScale(
+        parameter.low, parameter.high, inside=lambda value: value / unit, outside=lambda value: value * unit
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class NaturalDeviance:
     """The deviance (−2 log-likelihood, σ not profiled out) in natural parameters, in the user's columns.
@@ -87,14 +94,21 @@ class NaturalDeviance:
         The objective of the model; its criterion is not used, its cross-products are.
     parameters
         The parameters: for each term the standard deviations and correlations in the order of theta, then σ.
+    units
+        What one unit of each parameter is worth in the user's columns: the deviance is a function of parameters of ordinary size,
+        whatever units the data have.
+    columns
+        For each term the units of its standard deviations relative to that of σ, by column.
     """
 
     objective: Objective
     parameters: tuple[NaturalParameter, ...]
+    units: FloatArray
+    columns: tuple[FloatArray, ...]
 
     @classmethod
-    def of(cls, objective: Objective) -> NaturalDeviance:
-        """List the parameters of a model."""
+    def of(cls, objective: Objective, *, scaled: bool = False) -> NaturalDeviance:
+        """List the parameters of a model, in the user's units or (`scaled`) in those of the engine's columns and response."""
         found: list[NaturalParameter] = []
         for t, term in enumerate(objective.products.plan.parameters.terms):
             found.extend(
@@ -102,10 +116,16 @@ class NaturalDeviance:
                 for e in term.structure.natural()
             )
         found.append(NaturalParameter("sigma", -1, 0, 0))
-        return cls(objective, tuple(found))
+        terms = objective.products.plan.parameters.terms
+        if not scaled:
+            return cls(objective, tuple(found), np.ones(len(found)), tuple(np.ones(t.structure.size) for t in terms))
+        columns = tuple(np.abs(np.diag(term.to_user)) for term in terms)
+        unit = 1.0 / objective.products.response_scale
+        sizes = {"sd": lambda p: unit * float(columns[p.term][p.row]), "sigma": lambda _: unit, "cor": lambda _: 1.0}
+        return cls(objective, tuple(found), np.array([sizes[p.kind](p) for p in found]), columns)
 
     def values_of(self, factors: list[FloatArray], sigma: float) -> FloatArray:
-        """Return the parameters of relative factors λ (the user's, in the order of theta) and σ."""
+        """Return the parameters of relative factors λ (the user's, in the order of theta) and σ, in the user's units."""
         values = []
         for parameter in self.parameters:
             if parameter.kind == "sigma":
@@ -122,7 +142,7 @@ class NaturalDeviance:
         return np.array(values)
 
     def _covariances(self, values: FloatArray) -> list[FloatArray]:
-        """Return Σ of each term, in the user's columns."""
+        """Return Σ of each term, in the parameters' units."""
         found = []
         for term, first in zip(self.objective.products.plan.parameters.terms, self._first(), strict=True):
             k = term.structure.size
@@ -169,20 +189,25 @@ class NaturalDeviance:
         plan = self.objective.products.plan
         sigma = float(values[-1])
         factors = [np.zeros((size, size)) for size in plan.parameters.block_sizes]
-        for term, covariance in zip(plan.parameters.terms, self._covariances(values), strict=True):
+        for t, (term, covariance) in enumerate(zip(plan.parameters.terms, self._covariances(values), strict=True)):
             eigenvalues, vectors = np.linalg.eigh(covariance)
             root = vectors * np.sqrt(np.maximum(eigenvalues, 0.0)) / sigma
             inside = slice(term.offset, term.offset + term.structure.size)
-            factors[term.block][inside, inside] = lower_factor(term.to_engine @ root)
+            factors[term.block][inside, inside] = lower_factor(self._to_engine(t) @ root)
         return factors
 
+    def _to_engine(self, term: int) -> FloatArray:
+        """Return the map of a term's random effects from the parameters' units to the engine's columns."""
+        result: FloatArray = self.objective.products.plan.parameters.terms[term].to_engine * self.columns[term]
+        return result
+
     def reported(self, values: FloatArray) -> FloatArray:
-        """Return the parameters as users see them: as they are."""
-        return values
+        """Return the parameters as users see them."""
+        return values * self.units
 
     def scale(self, index: int) -> HeldScale:
-        """Return the scale on which a parameter is held: its own."""
-        return HeldScale(self.parameters[index].low, self.parameters[index].high)
+        """Return the scale on which a parameter is held: the user's."""
+        return natural_scale(self.parameters[index], float(self.units[index]))
 
     def factorised(self, values: FloatArray) -> BlockedFactor:
         """Factorise the problem at some values."""
@@ -199,7 +224,7 @@ class NaturalDeviance:
         plan = products.plan
         factor = self.factorised(values) if factor is None else factor
         # In the engine's units the response is scaled.
-        sigma = float(values[-1]) * products.response_scale
+        sigma = float(values[-1] * self.units[-1]) * products.response_scale
         precision = 1.0 / sigma**2
         n = products.nobs
         value = factor.logdet_random + n * np.log(2.0 * np.pi * sigma**2) + factor.rss * precision
@@ -250,7 +275,7 @@ class NaturalDeviance:
                     unit = unit_matrix(k, r, c)
                     whole = np.zeros((plan.parameters.block_sizes[term.block],) * 2)
                     inside = slice(term.offset, term.offset + k)
-                    whole[inside, inside] = term.to_engine @ unit @ term.to_engine.T
+                    whole[inside, inside] = self._to_engine(t) @ unit @ self._to_engine(t).T
                     units.append(whole)
                     rows.append((t, r, c))
         return units, rows

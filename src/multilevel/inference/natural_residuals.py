@@ -11,7 +11,7 @@ log|R(δ)| added. The gradient is exact; the rows of δ in the Hessian are centr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -70,16 +70,20 @@ class ResidualNaturalDeviance:
         The cross-products as a function of δ.
     parameters
         Those of `NaturalDeviance`, then δ.
+    natural
+        The deviance with the residual parameters at their starting values.
     """
 
     whitened: WhitenedProducts
     parameters: tuple[NaturalParameter, ...]
+    natural: NaturalDeviance
 
     @classmethod
-    def of(cls, whitened: WhitenedProducts) -> ResidualNaturalDeviance:
-        """List the parameters of a model."""
+    def of(cls, whitened: WhitenedProducts, *, scaled: bool = False) -> ResidualNaturalDeviance:
+        """List the parameters of a model (see `NaturalDeviance.of`)."""
         model = whitened.model
-        found = list(NaturalDeviance.of(Objective(whitened.reference, False)).parameters)
+        natural = NaturalDeviance.of(Objective(whitened.reference, False), scaled=scaled)
+        found = list(natural.parameters)
         found += [
             NaturalParameter("residual", -1, 0, 0, low=-FURTHEST_RATIO, high=FURTHEST_RATIO)
             for _ in range(model.n_ratios)
@@ -89,7 +93,12 @@ class ResidualNaturalDeviance:
             if model.design.kind == "car1":
                 low, high = (_logit(model, value) for value in (NO_CORRELATION, FULL_CORRELATION))
             found.append(NaturalParameter("residual", -1, 0, 0, low=low, high=high))
-        return cls(whitened, tuple(found))
+        return cls(whitened, tuple(found), natural)
+
+    @property
+    def units(self) -> FloatArray:
+        """What one unit of each parameter is worth in the user's columns; one for δ."""
+        return np.append(self.natural.units, np.ones(self.whitened.model.n_delta))
 
     @property
     def n_natural(self) -> int:
@@ -98,12 +107,12 @@ class ResidualNaturalDeviance:
 
     def held(self, delta: FloatArray) -> NaturalDeviance:
         """Return the deviance with δ held."""
-        return NaturalDeviance(Objective(self.whitened.at(delta), False), self.parameters[: self.n_natural])
+        return replace(self.natural, objective=Objective(self.whitened.at(delta), False))
 
     def reported(self, values: FloatArray) -> FloatArray:
         """Return the parameters with ratios and ρ in place of δ."""
         m = self.n_natural
-        return np.concatenate([values[:m], self.whitened.model.natural(values[m:])])
+        return np.concatenate([self.natural.reported(values[:m]), self.whitened.model.natural(values[m:])])
 
     def limited(self, delta: FloatArray) -> FloatArray:
         """Return δ within its limits."""
@@ -114,7 +123,7 @@ class ResidualNaturalDeviance:
         """Return the scale on which a parameter is held; ends of what is looked at are reported as the bounds they stand for."""
         own, model = self.parameters[index], self.whitened.model
         if own.kind != "residual":
-            return HeldScale(own.low, own.high)
+            return self.natural.scale(index)
         at = index - self.n_natural
         if at < model.n_ratios:
             return HeldScale(own.low, own.high, reported=partial(_within, own, np.exp, 0.0, np.inf))
@@ -133,15 +142,13 @@ class ResidualNaturalDeviance:
         """Return values of the correlations with which one parameter can have a value (see `NaturalDeviance.allowed`)."""
         if index >= self.n_natural:
             return np.zeros(len(self.parameters))
-        return np.append(
-            self.held(self.whitened.model.start()).allowed(index, value), np.zeros(self.whitened.model.n_delta)
-        )
+        return np.append(self.natural.allowed(index, value), np.zeros(self.whitened.model.n_delta))
 
     def feasible(self, values: FloatArray) -> bool:
         """Return whether the random effects' part is (see `NaturalDeviance.feasible`) and δ is within its limits."""
         m = self.n_natural
         within = all(p.low <= value <= p.high for p, value in zip(self.parameters[m:], values[m:], strict=True))
-        return within and self.held(self.whitened.model.start()).feasible(values[:m])
+        return within and self.natural.feasible(values[:m])
 
     def evaluate(
         self, values: FloatArray, *, curvature: bool = True
@@ -169,7 +176,7 @@ class ResidualNaturalDeviance:
         deviance = self.held(delta)
         factor = deviance.factorised(own)
         value, gradient, hessian, beta = deviance.evaluate(own, curvature=curvature, factor=factor)
-        sigma = float(own[-1]) * deviance.objective.products.response_scale
+        sigma = float(own[-1] * deviance.units[-1]) * deviance.objective.products.response_scale
         found = sensitivity(factor, False, precision=1.0 / sigma**2, to_products=True)
         bars = ProductNumbers(found.bar_dense, found.bar_diagonal, found.bar_tail, found.bar_values)
         slopes = [product_slope(bars, dots) for dots in self.whitened.slopes(delta)]

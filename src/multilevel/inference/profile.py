@@ -87,7 +87,7 @@ class _CovarianceTracer(_Tracer):
         kind = deviance.parameters[index].kind
         self.held = deviance.scale(index)
         size = self.held.outside(float(best[index]))
-        step = float(self.scale[index])
+        step = float(self.scale[index] * deviance.units[index])
         if kind == "residual":
             step = min(step, 0.25 * min(self.held.high - self.held.low, 1.0))
         elif kind == "cor":
@@ -197,7 +197,10 @@ class _FixedTracer(_Tracer):
 
     def __init__(self, engine: EngineFit, smallest: float, index: int, error: float, natural: _Natural) -> None:
         products = engine.products
-        self.contrast = (products.fixed.to_user() / products.response_scale)[index]
+        contrast = (products.fixed.to_user() / products.response_scale)[index]
+        # In units in which the contrast is of size one, whatever those of the user's columns.
+        self.unit = float(np.abs(contrast).max())
+        self.contrast = contrast / self.unit
         self.constraint = constrain(products, self.contrast)
         # What the held value is counted from: the engine's response has the rest of it taken off.
         self.shift = float(products.user_fixed_effects(np.zeros(products.n_fixed))[index])
@@ -213,7 +216,7 @@ class _FixedTracer(_Tracer):
     def point(self, value: float) -> ProfilePoint:
         """Refit with the fixed effect held."""
         engine = self.engine
-        held = value - self.shift
+        held = (value - self.shift) / self.unit
         start = engine.products.plan.parameters.lifted(self.current, 1e-2)
         if engine.residual is None:
             objective = Objective(self.constraint.at(held), False)
@@ -291,13 +294,15 @@ class Profile:
         rows = []
         for name in self.profiled:
             value, zeta = rising_points(self.points[name])
+            # In units that are a power of two: cubes of very large or small values cannot be represented.
+            unit = float(np.ldexp(1.0, int(np.frexp(np.abs(value).max())[1])))
             # One point alone has no curve, and reaches nothing.
             ends = (
-                [zeta_curve(value, zeta).solve(end, extrapolate=False) for end in (-z, z)]
+                [zeta_curve(value / unit, zeta).solve(end, extrapolate=False) for end in (-z, z)]
                 if value.size > 1
                 else [np.empty(0), np.empty(0)]
             )
-            low, high = (float(end[0]) if len(end) else np.nan for end in ends)
+            low, high = (unit * float(end[0]) if len(end) else np.nan for end in ends)
             smallest, largest = self.bounds.get(name, (-np.inf, np.inf))
             if np.isnan(low) and np.isfinite(smallest):
                 low = smallest
@@ -313,10 +318,10 @@ def _tracers(
     """Return all names, the maximum likelihood estimates, and a tracer for each parameter asked for."""
     ml = fit if not fit.reml else fit.update(reml=False)
     engine = ml._engine
-    natural = NaturalDeviance.of(engine.objective)
+    natural = NaturalDeviance.of(engine.objective, scaled=True)
     deviance: _Deviance = natural
     if engine.residual is not None:
-        deviance = ResidualNaturalDeviance.of(engine.residual.products)
+        deviance = ResidualNaturalDeviance.of(engine.residual.products, scaled=True)
     labels = ParameterLabels.of(ml)
     # in the order of the deviance's parameters, the fixed effects behind them
     names = [*labels.random, *labels.fixed]
@@ -328,7 +333,7 @@ def _tracers(
                 f"There is no parameter {name!r} to profile; there are {', '.join(names)},"
                 " and 'random' and 'fixed' for all of a part."
             )
-    best = natural.values_of(engine.term_factors(), engine.sigma)
+    best = natural.values_of(engine.term_factors(), engine.sigma) / natural.units
     if isinstance(deviance, ResidualNaturalDeviance) and engine.residual is not None:
         best = np.concatenate([best, deviance.limited(engine.residual.delta)])
     smallest = engine.criterion

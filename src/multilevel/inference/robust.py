@@ -273,18 +273,20 @@ def _independent(fit: LinearMixedModel, kind: str, clusters: Clusters) -> Robust
 
     design = fit._design
     p = design.n_fixed
-    M = fit.sigma**2 * fit._engine.unscaled_vcov
+    # In units of σ, and of columns that are as long as their coefficients' standard errors: any units give the same digits.
+    length = np.sqrt(np.diag(fit._engine.unscaled_vcov))
+    M = fit._engine.unscaled_vcov / length / length[:, None]
     values, vectors = np.linalg.eigh(M)
     half = vectors * np.sqrt(np.maximum(values, 0.0))
-    error = design.y - marginal_mean(fit)
+    error = (design.y - marginal_mean(fit)) / fit.sigma
     order = np.argsort(clusters.codes, kind="stable")
     ends = np.cumsum(np.bincount(clusters.codes, minlength=clusters.count))[:-1]
     scale = np.sqrt(_scaling(fit, kind, clusters.count))
     own, shared = np.empty((clusters.count, p, p)), np.empty((clusters.count, p, p))
     meat = np.zeros((p, p))
     for j, rows in enumerate(np.split(order, ends)):
-        V = _cluster_covariance(fit, rows)
-        X = np.ascontiguousarray(design.X[rows])
+        V = _cluster_covariance(fit, rows) / fit.sigma**2
+        X = np.ascontiguousarray(design.X[rows]) * length
         adjusted = cho_solve(cho_factor(V, lower=True), X @ M)
         if kind == "CR2":
             # A = Dᵀ(D(V − XMXᵀ)Dᵀ)^(−½)D for any D with DᵀD = V
@@ -301,6 +303,11 @@ def _independent(fit: LinearMixedModel, kind: str, clusters: Clusters) -> Robust
         meat += np.outer(score, score)
         own[j] = G.T @ V @ G
         shared[j] = G.T @ X @ half
+    to_user = fit.sigma * length
+    for array in (meat, own):
+        array *= to_user
+        array *= to_user[:, None]
+    shared *= to_user[:, None]
     for array in (meat, own, shared):
         array.flags.writeable = False
     return RobustBasis(kind, clusters.name, clusters.count, meat, own, shared)

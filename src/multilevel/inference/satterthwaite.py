@@ -45,9 +45,12 @@ class SatterthwaiteModel:
     def degrees_of_freedom(self, contrast: FloatArray) -> float:
         """Return the degrees of freedom of one contrast of the fixed effects, shape (p,)."""
         variance = float(contrast @ self.vcov @ contrast)
-        slope = np.einsum("i,aij,j->a", contrast, self.derivatives, contrast)
+        if not variance > 0:
+            return float("inf")
+        # Relative to the variance: its square may not be representable.
+        slope = np.einsum("i,aij,j->a", contrast, self.derivatives, contrast) / variance
         spread = float(slope @ self.covariance @ slope)
-        return 2.0 * variance**2 / spread if spread > 0 else float("inf")
+        return 2.0 / spread if spread > 0 else float("inf")
 
 
 def satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:

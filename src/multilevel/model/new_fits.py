@@ -14,6 +14,7 @@ from multilevel.data.caller import warn_caller
 from multilevel.data.labels import apart_from
 from multilevel.engine.control import LmerControl, as_control
 from multilevel.engine.fit import fit_of_design, fit_products
+from multilevel.engine.magnitudes import check_responses
 from multilevel.engine.withheld import undetermined
 from multilevel.errors import ControlError, ConvergenceWarning, DataError, DataTypeError, MultilevelWarning
 from multilevel.formula.grammar import Formula
@@ -173,6 +174,7 @@ class NewFits(Estimates):
             raise DataError(
                 f"The new response has {int((~np.isfinite(rows)).sum())} values that are not finite; correct them."
             )
+        check_responses(rows)
         return rows
 
     @also_called(REML="reml")

@@ -131,12 +131,13 @@ def check_predictions(fit: LinearMixedModel, n: Count = 100, *, rng: Seed = 1, c
 def _statistics(values: FloatArray) -> FloatArray:
     mean = values.mean()
     deviation = values - mean
-    square = deviation * deviation
-    variance = square.mean()
-    scale = np.sqrt(variance) if variance > 0 else 1.0
-    skewness = float((square * deviation).mean()) / scale**3
-    kurtosis = float((square * square).mean()) / scale**4 - 3.0
-    sd = np.sqrt(variance * values.size / max(values.size - 1, 1))
+    scale = np.sqrt((deviation * deviation).mean())
+    # Powers of values of size one, whatever the response's units.
+    standard = deviation / (scale if scale > 0 else 1.0)
+    square = standard * standard
+    skewness = float((square * standard).mean())
+    kurtosis = float((square * square).mean()) - 3.0
+    sd = scale * np.sqrt(values.size / max(values.size - 1, 1))
     return np.array([mean, sd, skewness, kurtosis, values.min(), values.max()])
 
 
