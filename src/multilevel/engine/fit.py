@@ -22,7 +22,7 @@ from multilevel.engine.solutions import chain_scores
 from multilevel.engine.start import starting_values
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.engine.whitening import ResidualModel, WhitenedProducts
-from multilevel.errors import ConvergenceWarning
+from multilevel.errors import ControlError, ConvergenceWarning, DataError
 from multilevel.formula.design import Design
 
 FloatArray = npt.NDArray[np.float64]
@@ -285,10 +285,17 @@ def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl
     best: Search | None = None
     evaluations = 0
     for start in starts:
-        if control.optimizer == "newton":
-            search = minimise(objective, start, control.tolerance, control.max_evaluations)
-        else:
-            search = minimise_by_library(objective, start, control)
+        try:
+            if control.optimizer == "newton":
+                search = minimise(objective, start, control.tolerance, control.max_evaluations)
+            else:
+                search = minimise_by_library(objective, start, control)
+        except DataError as error:
+            if control.start is None:
+                raise
+            objective.value(np.zeros_like(start))  # where the data are at fault, they are so here
+            given = ", ".join(f"{value:g}" for value in control.start)
+            raise ControlError(f"No search can begin at start={given}; choose values nearer to 1.") from error
         evaluations += search.evaluations
         if best is None or search.model.value < best.model.value - 1e-9 * abs(best.model.value):
             best = search

@@ -167,8 +167,7 @@ class NewFits(Estimates):
             The criterion; by default that of this fit.
         **changes
             Further arguments of `lmer` to change: ``weights``, ``offset``, ``contrasts``, ``na_action``, ``control``,
-            ``residual``, ``relationship``, ``subset`` (of the rows that the fit
-            has); starting values are ``control=LmerControl(start=…)``.
+            ``residual``, ``relationship``; starting values are ``control=LmerControl(start=…)``.
 
         Raises
         ------
@@ -184,7 +183,7 @@ class NewFits(Estimates):
         >>> str(fit.update(". ~ . - Days").formula)
         'Reaction ~ 1 + (1 | Subject)'
         """
-        from multilevel.model.lmer import fit_formula, lmer, rows_of, warn_of_unused_contrasts
+        from multilevel.model.lmer import fit_formula, lmer, warn_of_unused_contrasts
 
         if "start" in changes:
             raise ControlError("update() has no argument 'start': starting values are control=LmerControl(start=…).")
@@ -202,10 +201,6 @@ class NewFits(Estimates):
         new = self.formula if formula is None else self.formula.update(formula)
         arguments: dict[str, Any] = {**self._data.arguments, "control": self._control, **changes}
         frame = self._data.frame if data is None else data
-        subset = arguments.pop("subset", None)
-        if subset is not None:
-            by_row = (arguments.get("weights"), arguments.get("offset"))
-            frame, (arguments["weights"], arguments["offset"]) = rows_of(frame, subset, by_row)
         control = as_control(arguments.pop("control"))
         fit = fit_formula(new, frame, self._reml if reml is None else reml, control, **arguments)
         warn_of_unused_contrasts(fit._design, changes.get("contrasts"))
@@ -223,7 +218,7 @@ class NewFits(Estimates):
         return replace(whole(self), _engine=engine, _reml=reml, _control=control, _stored=stored)
 
 
-CHANGES = ("weights", "offset", "contrasts", "na_action", "control", "residual", "relationship", "subset")
+CHANGES = ("weights", "offset", "contrasts", "na_action", "control", "residual", "relationship")
 """What `update` can change beside formula, data and criterion."""
 
 
