@@ -265,6 +265,26 @@ def test_what_would_be_ignored_is_refused(fit, call, message):
         call(fit)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda data: ml.demean(data, "school", by="score"),
+        lambda data: ml.group_mean(data, "school", by="score"),
+        lambda data: ml.center(data, "school", by="score"),
+        lambda data: ml.standardize(data, "school", by="score"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The standard deviation of 'school'")
+def test_groups_that_were_measured(call):
+    data = pd.DataFrame({"school": np.repeat(np.arange(8), 5), "score": np.random.default_rng(1).normal(size=40)})
+    with pytest.warns(
+        ml.MultilevelWarning, match="by='score' has 40 different numbers .* columns and by were exchanged"
+    ):
+        call(data)
+    ml.demean(data, "score", by="school")
+    ml.demean(data.assign(dose=np.tile([0.5, 1.0, 2.5, 5.0], 10)), "score", by="dose")
+
+
 # ---- hypotheses as text --------------------------------------------------------------------------------------------------
 
 
