@@ -377,6 +377,7 @@ NOUNS = {
     "LmerControl": "an LmerControl",
     "LinearMixedModel": "a model fitted by lmer",
     "PathLike": "a path",
+    "RRandom": "an RRandom",
     "MarginalMeans": "what emmeans or emtrends returned",
     "ModelChecks": "what check_model returned",
 }

@@ -66,7 +66,7 @@ def test_methods():
     np.testing.assert_allclose(by_kenward_roger.to_frame().to_numpy(), expected.to_numpy(), rtol=1e-9)
     assert by_kenward_roger.title == "Single term deletions with Kenward and Roger's method"
     with pytest.raises(ml.ControlError, match="test must be 'F' or 'chisq'"):
-        ml.drop1(fit, test="Chisq")
+        ml.drop1(fit, test="LR")
 
 
 def test_printing():

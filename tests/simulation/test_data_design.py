@@ -399,7 +399,7 @@ def test_seeds_and_generators():
     pd.testing.assert_frame_equal(first, draw(rng=generator)[0])
     assert not first.y.equals(draw(rng=generator)[0].y)
     assert not draw(rng=None)[0].y.equals(first.y)
-    with pytest.raises(ml.DataTypeError, match="rng must be a seed"):
+    with pytest.raises(ml.DataTypeError, match="rng must be a whole number of at least 0, a SeedSequence"):
         draw(rng="seven")
 
 

@@ -18,6 +18,7 @@ from multilevel.errors import MultilevelError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from multilevel.arguments import NaAction
     from multilevel.model.fitted import LinearMixedModel
 
 DDF_NAMES = click.Choice(["satterthwaite", "kenward-roger", "residual", "asymptotic"], case_sensitive=False)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from multilevel.data.caller import warn_caller
 from multilevel.data.factors import Factor, combine
 from multilevel.data.frames import Column, Frame, column_name
-from multilevel.errors import DataError, DataTypeError, MissingValuesWarning
+from multilevel.errors import DataError, DataTypeError, MissingValuesWarning, MultilevelWarning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +22,10 @@ IntArray = npt.NDArray[np.int64]
 
 _NAMED = 4
 """How many combinations that do not occur are named before only their number is given."""
+
+
+MANY = 10
+"""Different numbers, fractions among them, that are rarely the names of groups; and rows that are enough to tell."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +128,23 @@ def groups_of(frame: Frame, by: str | Iterable[str]) -> Groups:
     first = first_rows(factor.codes, factor.n_levels)
     keys = tuple(part.levels.labels().take(part.codes[first]) for part in parts)
     return Groups(tuple(names), factor, keys, tuple(parts))
+
+
+def hint_of_measured_groups(frame: Frame, by: str | Iterable[str]) -> None:
+    """Warn of a grouping column that reads like a measured one: the two arguments were exchanged, perhaps."""
+    for name in as_names(by):
+        if name not in frame or not frame.column(name).is_numeric:
+            continue
+        column = frame.column(name)
+        n_levels = column.as_factor().drop_unused().n_levels
+        numbers = column.as_numbers()
+        fractions = bool((numbers != np.floor(numbers))[np.isfinite(numbers)].any())
+        if (fractions and n_levels > MANY) or (2 * n_levels > frame.n_rows and frame.n_rows >= MANY):
+            warn_caller(
+                f"by={name!r} has {n_levels} different numbers in {frame.n_rows} rows, each taken for a group; if it was"
+                " measured, columns and by were exchanged.",
+                MultilevelWarning,
+            )
 
 
 def first_rows(codes: npt.NDArray[np.int32], n_groups: int, present: npt.NDArray[np.bool_] | None = None) -> IntArray:

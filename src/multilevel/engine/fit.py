@@ -467,10 +467,17 @@ def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl
     best: Search | None = None
     evaluations = 0
     for start in starts:
-        if control.optimizer == "newton":
-            search = minimise(objective, start, control.tolerance, control.max_evaluations)
-        else:
-            search = minimise_by_library(objective, start, control)
+        try:
+            if control.optimizer == "newton":
+                search = minimise(objective, start, control.tolerance, control.max_evaluations)
+            else:
+                search = minimise_by_library(objective, start, control)
+        except DataError as error:
+            if control.start is None:
+                raise
+            objective.value(np.zeros_like(start))  # where the data are at fault, they are so here
+            given = ", ".join(f"{value:g}" for value in control.start)
+            raise ControlError(f"No search can begin at start={given}; choose values nearer to 1.") from error
         evaluations += search.evaluations
         best = search if best is None else lower_end(best, search)
     assert best is not None  # there is one start at least

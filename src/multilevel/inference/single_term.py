@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import DdfName, checked, idle
-from multilevel.errors import ControlError
 from multilevel.inference.anova import f_table
 from multilevel.inference.anova_table import AnovaTable
 from multilevel.inference.hypotheses import columns_of
@@ -82,8 +81,6 @@ def drop1(fit: LinearMixedModel, *, test: Literal["F", "chisq"] = "F", ddf: DdfN
     """
     import pandas as pd
 
-    if test not in ("F", "chisq"):
-        raise ControlError(f"test must be 'F' or 'chisq', not {test!r}.")
     terms = fit.formula.term_list
     scope = droppable(terms.terms)
     labels = [terms.terms[k].label for k in scope]

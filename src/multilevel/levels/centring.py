@@ -13,7 +13,15 @@ from multilevel.arguments import checked
 from multilevel.data.caller import warn_caller
 from multilevel.data.factors import Factor
 from multilevel.data.frames import Frame
-from multilevel.descriptives.groups import Groups, as_names, groups_of, numbers_of, numeric_columns, say_missing_groups
+from multilevel.descriptives.groups import (
+    Groups,
+    as_names,
+    groups_of,
+    hint_of_measured_groups,
+    numbers_of,
+    numeric_columns,
+    say_missing_groups,
+)
 from multilevel.descriptives.statistics import GroupedColumn
 from multilevel.errors import ControlError, DataError, MissingValuesWarning
 from multilevel.levels.nesting import grouping_factors, is_nested, say_missing_factors
@@ -94,6 +102,7 @@ def demean(
     2      60.1                  62.267                 -1.067             -1.1
     """
     data = Frame(frame)
+    hint_of_measured_groups(data, by)
     factors = grouping_factors(data, by)
     nested = is_nested(data, by)
     if nested and len(as_names(by, data)) > 1:
@@ -170,6 +179,7 @@ def group_mean(
     1    258.70   1.0     308         342.13
     """
     data = Frame(frame)
+    hint_of_measured_groups(data, by)
     groups = groups_of(data, by)
     variables = numeric_columns(data, columns)
     _say_missing(variables, [groups], within=False)
@@ -235,6 +245,8 @@ def center(
     if fixed_point and by is not None:
         raise ControlError(f"at={at!r} is the same in every cluster; leave out by, or centre at 'mean' or 'median'.")
     data = Frame(frame)
+    if by is not None:
+        hint_of_measured_groups(data, by)
     groups = None if by is None else groups_of(data, by)
     if groups is not None:
         say_missing_groups(groups, "have no value after centring")

@@ -15,7 +15,6 @@ from multilevel.descriptives.groups import Groups, numeric_columns
 from multilevel.descriptives.one_way import one_way
 from multilevel.descriptives.statistics import GroupedColumn
 from multilevel.descriptives.table import FrameTable, cells_of, fixed_cells, p_cells
-from multilevel.errors import ControlError
 from multilevel.levels.nesting import grouping_factors, say_missing_factors
 from multilevel.reporting.tables import Table
 
@@ -118,8 +117,6 @@ def variance_by_level(
     variable level  n n_groups group_size sd_between sd_within  icc1  icc2 design_effect statistic p_value
     Yield    Batch 30        6          5      42.00     49.51 0.418 0.783          2.67      4.60  0.0044
     """
-    if method not in ("anova", "reml"):
-        raise ControlError(f"method must be 'anova' or 'reml', not {method!r}.")
     data = Frame(frame)
     factors = grouping_factors(data, by)
     say_missing_factors(factors)

@@ -13,7 +13,15 @@ from multilevel.arguments import checked, checked_methods
 from multilevel.data.caller import warn_caller
 from multilevel.data.factors import codes_for
 from multilevel.data.frames import Frame, column_from_values
-from multilevel.descriptives.groups import Groups, as_names, groups_of, numbers_of, numeric_columns, say_missing_groups
+from multilevel.descriptives.groups import (
+    Groups,
+    as_names,
+    groups_of,
+    hint_of_measured_groups,
+    numbers_of,
+    numeric_columns,
+    say_missing_groups,
+)
 from multilevel.descriptives.statistics import GroupedColumn
 from multilevel.errors import ControlError, DataError, MultilevelWarning, UnknownColumnError
 from multilevel.levels.output import refuse_overwriting, with_columns
@@ -96,6 +104,8 @@ class Standardizer:
         if robust and weights is not None:
             raise ControlError("robust=True uses the median, which takes no weights; leave out one of the two.")
         data = Frame(frame)
+        if by is not None:
+            hint_of_measured_groups(data, by)
         groups = None if by is None else groups_of(data, by)
         if groups is not None:
             say_missing_groups(groups, "cannot be standardized")

@@ -194,8 +194,7 @@ class NewFits(Estimates):
             The criterion; by default that of this fit.
         **changes
             Further arguments of `lmer` to change: ``weights``, ``offset``, ``contrasts``, ``na_action``, ``control``,
-            ``residual``, ``relationship``, ``subset`` (of the rows that the fit
-            has); starting values are ``control=LmerControl(start=…)``.
+            ``residual``, ``relationship``; starting values are ``control=LmerControl(start=…)``.
 
         Raises
         ------
@@ -211,7 +210,7 @@ class NewFits(Estimates):
         >>> str(fit.update(". ~ . - Days").formula)
         'Reaction ~ 1 + (1 | Subject)'
         """
-        from multilevel.model.lmer import fit_formula, lmer, rows_of, warn_of_unused_contrasts
+        from multilevel.model.lmer import fit_formula, lmer, warn_of_unused_contrasts
 
         if "start" in changes:
             raise ControlError("update() has no argument 'start': starting values are control=LmerControl(start=…).")
@@ -224,10 +223,6 @@ class NewFits(Estimates):
         arguments: dict[str, Any] = {**self._data.arguments, "control": self._control, **changes}
         control = as_control(arguments.pop("control"))
         frame, response = self._data_for(new) if data is None else (data, None)
-        subset = arguments.pop("subset", None)
-        if subset is not None:
-            by_row = (arguments["weights"], arguments["offset"], response)
-            frame, (arguments["weights"], arguments["offset"], response) = rows_of(frame, subset, by_row)
         fit = fit_formula(new, frame, arguments, criterion, control, response)
         warn_of_unused_contrasts(fit._design, changes.get("contrasts"))
         return fit
@@ -274,7 +269,7 @@ class NewFits(Estimates):
         return replace(whole(self), _engine=engine, _reml=reml, _control=control, _stored=stored)
 
 
-CHANGES = ("weights", "offset", "contrasts", "na_action", "control", "residual", "relationship", "subset")
+CHANGES = ("weights", "offset", "contrasts", "na_action", "control", "residual", "relationship")
 """What `update` can change beside formula, data and criterion."""
 
 

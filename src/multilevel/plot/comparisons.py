@@ -182,8 +182,6 @@ def plot_comparison(
     >>> picture = ml.plot_comparison(without, without.update(". ~ . + price"))
     >>> picture.save("confounder.png", verbose=False)  # doctest: +SKIP
     """
-    if kind not in ("caterpillars", "dumbbells"):
-        raise ControlError(f"kind must be 'caterpillars' or 'dumbbells', not {kind!r}.")
     p9 = plotnine()
     data = comparison_data(before, after, group, term=term, names=names, level=level)
     name, effect = str(data["grpvar"].iloc[0]), str(data["term"].iloc[0])

@@ -209,8 +209,6 @@ def plot_covariances(
     ControlError
         An option is not one of its choices, or the model has no correlations to show.
     """
-    if kind not in KINDS:
-        raise ControlError(f"kind must be 'heatmap' or 'scatter', not {kind!r}.")
     return _heatmap(covariances_data(fit, part)) if kind == "heatmap" else _scatter(fit, group, level)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from multilevel.arguments import checked, option_names
 from multilevel.errors import ControlError
-from multilevel.quality.variance import check_fit
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -82,7 +81,6 @@ def plot_model(fit: LinearMixedModel, type: str = "est", **options: Any) -> Any:
     >>> picture = ml.plot_model(fit, "re") + theme_classic()
     >>> picture.save("caterpillar.png", verbose=False)  # doctest: +SKIP
     """
-    check_fit(fit, "plot_model")
     if type not in KINDS:
         raise ControlError(f"There is no picture of type {type!r}; choose one of {', '.join(map(repr, KINDS))}.")
     module, function = KINDS[type]

@@ -265,8 +265,6 @@ def plot_profile(
     """
     import pandas as pd
 
-    if kind not in ("zeta", "density", "pairs"):
-        raise ControlError(f"kind must be 'zeta', 'density' or 'pairs', not {kind!r}.")
     names = _chosen(profile, which)
     if kind == "pairs":
         return _draw_pairs(profile, names, levels)

@@ -25,7 +25,6 @@ from multilevel.plot.style import (
     sampled,
     theme,
 )
-from multilevel.quality.variance import check_fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +89,6 @@ def plot_shrinkage(
     >>> picture = ml.plot_shrinkage(fit)
     >>> picture.save("shrinkage.png", verbose=False)  # doctest: +SKIP
     """
-    check_fit(fit, "plot_shrinkage")
     check_level(level)
     if max_clusters < 1:
         raise ControlError(f"max_clusters must be at least 1, not {max_clusters}.")

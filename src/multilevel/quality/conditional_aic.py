@@ -34,7 +34,6 @@ from multilevel.engine.solutions import chain_scores, dense_scores
 from multilevel.engine.threads import linear_algebra_threads
 from multilevel.model.residual_structure import refuse_structures
 from multilevel.quality.shown import Shown
-from multilevel.quality.variance import check_fit
 from multilevel.reporting.cells import Number
 from multilevel.reporting.numbers import format_values
 from multilevel.reporting.tables import Table
@@ -157,7 +156,6 @@ def conditional_aic(fit: LinearMixedModel) -> ConditionalAIC:
     Conditional AIC (Greven & Kneib)                     1711.52
     Conditional AIC, variances known (Vaida & Blanchard) 1709.06
     """
-    check_fit(fit, "conditional_aic")
     refuse_structures(fit, "The conditional AIC")
     engine = fit._engine
     with linear_algebra_threads(engine.products.dense.shape[0], None):

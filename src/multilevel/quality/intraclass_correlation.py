@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from multilevel.arguments import Count, Level, Seed, checked, checked_methods, idle
 from multilevel.quality.replicates import interval_of, replicate_variances
 from multilevel.quality.shown import Shown, decimal_cells
-from multilevel.quality.variance import check_fit, variance_decomposition
+from multilevel.quality.variance import variance_decomposition
 from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def icc(
     >>> 0.8 < low < 0.937 < high < 1
     True
     """
-    parts = variance_decomposition(check_fit(fit, "icc"))
+    parts = variance_decomposition(fit)
     left = parts.random + parts.residual
     adjusted, unadjusted = parts.random / left, parts.random / parts.total
     groups = {name: value / left for name, value in parts.by_group.items()}

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import checked
-from multilevel.errors import ControlError
 from multilevel.quality.row_solutions import row_solutions
 
 if TYPE_CHECKING:
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 LeveragePart = Literal["total", "fixed", "random"]
-
-PARTS = ("total", "fixed", "random")
 
 
 @checked
@@ -59,8 +56,6 @@ def hatvalues(fit: LinearMixedModel, part: LeveragePart = "total") -> pd.Series[
     >>> round(float(ml.hatvalues(fit, "fixed").sum()), 6)
     2.0
     """
-    if part not in PARTS:
-        raise ControlError(f"The part {part!r} of the leverage is unknown; choose one of {', '.join(PARTS)}.")
     rows = row_solutions(fit)
     values = rows.leverage
     if part != "total":

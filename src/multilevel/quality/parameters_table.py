@@ -27,7 +27,7 @@ from multilevel.model.identification import identification_notes
 from multilevel.model.parameter_labels import ParameterLabels
 from multilevel.quality.coefficient_cells import coefficient_table, interval_note
 from multilevel.quality.several_tables import SeveralTables
-from multilevel.quality.standardize import METHODS, standardize_parameters
+from multilevel.quality.standardize import standardize_parameters
 from multilevel.quality.variance_intervals import variance_parameter_table
 
 if TYPE_CHECKING:
@@ -204,12 +204,6 @@ def model_parameters(
     * Random effects: Wald intervals of log SD and of Fisher's z, from the exact Hessian.
     """
     check_level(level)
-    if effects not in ("all", "fixed", "random"):
-        raise ControlError(f"effects must be 'all', 'fixed' or 'random', not {effects!r}.")
-    if ci_random is not None and ci_random not in RANDOM_NOTES:
-        raise ControlError(f"ci_random must be 'wald', 'profile', 'bootstrap' or None, not {ci_random!r}.")
-    if standardize is not None and standardize not in METHODS:
-        raise ControlError(f"standardize must be one of {', '.join(map(repr, METHODS))}, or None, not {standardize!r}.")
     if options and ci_random != "bootstrap":
         raise ControlError(f"The options {', '.join(options)} are for ci_random='bootstrap'.")
     fixed = random = None

@@ -12,7 +12,7 @@ import numpy as np
 from multilevel.arguments import checked, checked_methods
 from multilevel.errors import ControlError
 from multilevel.quality.shown import Shown, decimal_cells
-from multilevel.quality.variance import check_fit, variance_decomposition
+from multilevel.quality.variance import variance_decomposition
 from multilevel.reporting.cells import Number, number_cells
 from multilevel.reporting.numbers import format_values
 from multilevel.reporting.tables import Table
@@ -210,7 +210,7 @@ def model_performance(
     <BLANKLINE>
     * AIC, AICc and BIC are of the REML fit: compare them between models with the same fixed effects only.
     """
-    found, how = indices_of(check_fit(fit, "model_performance"), checked_estimator(estimator), refit)
+    found, how = indices_of(fit, checked_estimator(estimator), refit)
     notes = [*found.notes]
     if found.estimator == "REML":
         notes.append(

@@ -13,7 +13,7 @@ from multilevel.errors import ControlError, DataError
 from multilevel.quality.multilevel_r_squared import reduction_by_level, rights_sterba, snijders_bosker
 from multilevel.quality.replicates import interval_of, replicate_variances
 from multilevel.quality.shown import Shown, decimal_cells
-from multilevel.quality.variance import check_fit, variance_decomposition
+from multilevel.quality.variance import variance_decomposition
 from multilevel.reporting.tables import Table
 
 if TYPE_CHECKING:
@@ -187,9 +187,6 @@ def r2(
     >>> ml.r2(fit, "rights-sterba").to_frame().round(3).loc["f"].to_dict()
     {'total': 0.279, 'within': 0.49, 'between': 0.0}
     """
-    check_fit(fit, "r2")
-    if method not in TITLES:
-        raise ControlError(f"method must be one of {', '.join(repr(m) for m in TITLES)}, not {method!r}.")
     if method == "nakagawa":
         return _nakagawa(fit, ci, n, rng, threads, interval, progress)
     if ci is not None:

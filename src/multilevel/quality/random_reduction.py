@@ -199,8 +199,6 @@ def reduce_random_effects(
     """
     import pandas as pd
 
-    if criterion not in ("lrt", "aic"):
-        raise ControlError(f"criterion must be 'lrt' or 'aic', not {criterion!r}.")
     if not 0.0 < alpha < 1.0:
         raise ControlError(f"alpha must lie between 0 and 1; it is {alpha}.")
     base = on_rows_used(fit)

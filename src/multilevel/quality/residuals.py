@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from multilevel.arguments import checked
 from multilevel.engine.accumulate import rows_by_level
-from multilevel.errors import ControlError, DataError
+from multilevel.errors import DataError
 from multilevel.inference.robust import clusters_of
 from multilevel.model.residual_structure import refuse_structures
 from multilevel.model.simulation import marginal_mean
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 StandardisedKind = Literal["conditional", "marginal", "whitened"]
 
-KINDS = ("conditional", "marginal", "whitened")
 
 LARGEST_CLUSTER = 5000
 """Rows of a cluster whose covariance matrix is factorised as it stands."""
@@ -69,8 +68,6 @@ def rstandard(fit: LinearMixedModel, kind: StandardisedKind = "conditional") -> 
     >>> ml.rstandard(fit, "whitened").head(3).round(3).tolist()
     [-0.052, -0.071, -0.632]
     """
-    if kind not in KINDS:
-        raise ControlError(f"The kind of standardised residuals {kind!r} is unknown; choose one of {', '.join(KINDS)}.")
     values = {"conditional": _conditional, "marginal": _marginal, "whitened": whitened_residuals}[kind](fit)
     return fit._by_row(values, "standardised residual")
 

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-METHODS = ("refit", "posthoc", "smart", "basic", "pseudo")
 COLUMNS = ["estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high"]
 
 
@@ -177,8 +176,6 @@ def standardize_parameters(
     import pandas as pd
 
     check_level(level)
-    if method not in METHODS:
-        raise ControlError(f"method must be one of {', '.join(map(repr, METHODS))}, not {method!r}.")
     if method != "refit" and transformed != "before":
         raise ControlError(
             f"transformed={transformed!r} is for method='refit'; the other methods rescale what is in the model."

@@ -192,7 +192,6 @@ def variance_decomposition(fit: LinearMixedModel) -> VarianceDecomposition:
     Residual           654.94 0.201
     Total             3261.97 1.000
     """
-    check_fit(fit, "variance_decomposition")
     design = fit._design
     fixed = float(fixed_predictor(fit).var(ddof=1)) if design.n_fixed else 0.0
     terms = tuple(

@@ -214,8 +214,6 @@ def recover(
     check_level(level)
     if not isinstance(truth, Truth):
         raise DataTypeError(f"truth must be what DataDesign.draw returned beside the data, not {type(truth).__name__}.")
-    if intervals not in ("wald", "profile"):
-        raise ControlError(f"intervals must be 'wald' or 'profile', not {intervals!r}.")
     if isinstance(fits, Study):
         if level != fits.level:
             raise ControlError(f"The study's intervals have the level {fits.level:g}; make it with level={level:g}.")

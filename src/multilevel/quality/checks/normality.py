@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from multilevel.arguments import checked
-from multilevel.errors import ControlError
 from multilevel.quality.checks.result import Check, listed, not_checked, number, p_text
 from multilevel.quality.residuals import rstandard
 
@@ -66,8 +65,6 @@ def check_normality(
     The residuals are not normally distributed (Shapiro–Wilk W = 0.901, p < 0.001; skewness −0.00962, excess kurtosis 7.57).
     Estimates of fixed effects stand this well; intervals for single new observations do not.
     """
-    if effects not in ("residuals", "random"):
-        raise ControlError(f"effects must be 'residuals' or 'random', not {effects!r}.")
     if effects == "residuals":
         values = np.asarray(rstandard(fit), dtype=np.float64)
         return _check("normality of the residuals", {"residuals": values[np.isfinite(values)]}, "The residuals")
