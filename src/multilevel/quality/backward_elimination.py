@@ -18,8 +18,9 @@ from multilevel.inference.random_terms import HEADS as RANDOM_HEADS
 from multilevel.inference.random_terms import ranova
 from multilevel.inference.recoding import variable_texts
 from multilevel.inference.single_term import drop1
+from multilevel.model.source import whole_frame
 from multilevel.quality.formula_parts import reduced_formulas, without_term
-from multilevel.quality.source_data import data_of, on_rows_used, refitted
+from multilevel.quality.source_data import on_rows_used, refitted
 from multilevel.reporting.forms import Document, Fact, Forms, Paragraph
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ def _reduce_random(fit: LinearMixedModel, alpha: float) -> tuple[AnovaTable, Lin
             break
         labels.append(worst)
         rows.append({ELIMINATED: float(len(rows) + 1), **table.loc[worst].to_dict()})
-        current = refitted(current, formula, data_of(current), current._design.given_response())
+        current = refitted(current, formula, whole_frame(current), current._design.given_response())
     for label in table.index[1:]:
         labels.append(label)
         rows.append({ELIMINATED: 0.0, **table.loc[label].to_dict()})
@@ -236,7 +237,7 @@ def _reduce_fixed(
         current = refitted(
             current,
             without_term(current.formula, terms[worst]),
-            data_of(current),
+            whole_frame(current),
             current._design.given_response(),
         )
     for label in table.index:

@@ -17,8 +17,9 @@ from multilevel.formula.deparse import deparse, quote_name
 from multilevel.formula.design import GroupingFactor
 from multilevel.formula.values import Matrix
 from multilevel.inference.recoding import CodedTerm, Recoder, changed_design, recoder, variable_texts
+from multilevel.model.source import whole_frame
 from multilevel.quality.formula_parts import write_formula
-from multilevel.quality.source_data import data_of, refitted, with_columns
+from multilevel.quality.source_data import refitted, with_columns
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -170,7 +171,7 @@ class RandomStructure:
         assert formula.response is not None
         used = {column.text for block in self.blocks for column in block.columns}
         new = {name: values for name, values in self.new_columns.items() if quote_name(name) in used}
-        data = with_columns(data_of(fit), new) if new else data_of(fit)
+        data = with_columns(whole_frame(fit), new) if new else whole_frame(fit)
         text = write_formula(formula.response, formula.term_list, [f"({bar})" for bar in self.bars()])
         return refitted(fit, text, data, fit._design.given_response())
 
@@ -182,7 +183,7 @@ class RandomStructure:
 def _column_names(fit: LinearMixedModel) -> Sequence[str]:
     from multilevel.data.frames import Frame
 
-    return Frame(data_of(fit)).columns
+    return Frame(whole_frame(fit)).columns
 
 
 def _named_column(again: Recoder, column: CodedColumn, taken: set[str], new_columns: dict[str, FloatArray]) -> str:

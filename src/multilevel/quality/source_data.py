@@ -23,11 +23,6 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 
-def data_of(fit: LinearMixedModel) -> Any:
-    """Return the data frame that a model was fitted to (see `multilevel.model.source.whole_frame`)."""
-    return whole_frame(fit)
-
-
 def with_columns(data: Any, columns: Mapping[str, npt.NDArray[Any]]) -> Any:
     """Return a data frame of the same kind with columns replaced or added; the one given does not change."""
     if isinstance(data, Mapping) or _is_pandas(data):
@@ -110,14 +105,14 @@ def on_rows_used(fit: LinearMixedModel) -> LinearMixedModel:
     """Return the fit on a data frame without the rows that it left out, so that smaller models keep to the same rows."""
     kept = fit._design.kept
     if kept is None:
-        data_of(fit)
+        whole_frame(fit)
         return fit
     arguments = dict(fit._data.arguments)
     for name in ("weights", "offset"):
         if arguments.get(name) is not None and not isinstance(arguments[name], str):
             arguments[name] = values_of_rows(arguments[name], kept)
     response = fit._design.y if fit._design.response_replaced else None
-    return refitted(fit, fit.formula, only_rows(data_of(fit), kept), response, **arguments)
+    return refitted(fit, fit.formula, only_rows(whole_frame(fit), kept), response, **arguments)
 
 
 def _is_pandas(data: Any) -> bool:

@@ -18,8 +18,9 @@ from multilevel.formula.evaluate import Evaluator
 from multilevel.formula.grammar import Formula, parse_formula
 from multilevel.formula.syntax import Binary, Call, Name, Node, names_in, rewritten, walk
 from multilevel.formula.values import Matrix
+from multilevel.model.source import whole_frame
 from multilevel.quality.scaling import Scale, scale_of
-from multilevel.quality.source_data import data_of, refitted, with_columns
+from multilevel.quality.source_data import refitted, with_columns
 
 if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
@@ -163,8 +164,8 @@ class _Plan:
         """Sort the variables of the formula: numeric ones, those whose values are standardized, and columns to leave alone."""
         fit, formula = self.fit, self.fit.formula
         encoder = fit._design.encoder
-        self.data = data_of(fit)
-        assert encoder is not None  # data_of asks for it
+        self.data = whole_frame(fit)
+        assert encoder is not None  # whole_frame asks for it
         if fit._design.response_replaced and self.include_response and not self.after:
             raise ControlError(
                 f"The response of this fit was replaced by refit, on the scale of {deparse(encoder.response)!r}, so that the"
