@@ -38,8 +38,8 @@ class LmerControl:
         ``"newton"`` is the trust-region Newton method on the exact derivatives. ``"bobyqa"``, ``"nlopt-nelder-mead"``,
         ``"nlopt-cobyla"`` and ``"nlopt-lbfgs"`` come from the nlopt package (``pip install multilevel[optimizers]``);
         ``"nelder-mead"``, ``"powell"``, ``"l-bfgs-b"``, ``"tnc"`` and ``"slsqp"`` from SciPy. Whichever is used, the fit is
-        certified by the exact gradient at its end, and a fit that ends with a variance of zero is searched for once more, by
-        Newton's method from elsewhere: the lower end is kept.
+        certified by the exact gradient at its end, and a fit that ends with a variance of zero is searched for again, by
+        Newton's method from elsewhere: the lowest end is kept.
     max_evaluations : int, default 10000
         The most evaluations of the criterion. A search by Newton's method that is not at its end after 300 gives up.
     tolerance : float, default 1e-10
