@@ -56,11 +56,11 @@ class LmerControl:
     ----------
     optimizer : str, default "newton"
         ``"newton"`` is the trust-region Newton method on the exact derivatives. ``"bobyqa"``, ``"nlopt-nelder-mead"``,
-        ``"nlopt-cobyla"`` and ``"nlopt-lbfgs"`` come from nlopt, ``"nelder-mead"``, ``"powell"``, ``"l-bfgs-b"``, ``"tnc"`` and
+            ``"nlopt-cobyla"`` and ``"nlopt-lbfgs"`` come from nlopt, ``"nelder-mead"``, ``"powell"``, ``"l-bfgs-b"``, ``"tnc"`` and
         ``"slsqp"`` from SciPy. lme4's names are taken too: ``"nloptwrap"`` (BOBYQA), ``"Nelder_Mead"``, ``"nmkbw"``. Whichever is
         used, the fit is certified by the exact gradient at its end, and a fit that ends with a variance of zero is searched for
-        once more, by Newton's method from elsewhere: the lower end is kept.
-    max_evaluations : int, default 10000
+        again, by Newton's method from elsewhere: the lowest end is kept.
+        max_evaluations : int, default 10000
         The most evaluations of the criterion. A search by Newton's method that is not at its end after 300 gives up.
     tolerance : float, default 1e-10
         Newton's method ends when a further step would lower the criterion by less than this.

@@ -41,7 +41,7 @@ from multilevel.engine.newton import (
 from multilevel.engine.objective import Criterion, LocalModel, Objective, attempted
 from multilevel.engine.products import CrossProducts, cross_products_of
 from multilevel.engine.residual_objective import ResidualObjective
-from multilevel.engine.second_search import MOST_AGAIN, lower_end, nearly_zero, second_start
+from multilevel.engine.second_search import MOST_AGAIN, further_starts, lower_end, nearly_zero
 from multilevel.engine.signal import warn_of_lost_digits
 from multilevel.engine.single_factor import CURVATURE_TOLERANCE
 from multilevel.engine.solutions import conditional_modes
@@ -462,7 +462,7 @@ def _is_lower(products: CrossProducts, start: FloatArray, guess: FloatArray) -> 
 def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl) -> Search:
     """Search from every start (there are several where there can be several minima) and return the lowest end.
 
-    Where the end may be no more than a local minimum, a search by Newton's method from elsewhere gives a second opinion.
+    Where the end may be no more than a local minimum, searches by Newton's method from elsewhere give a second opinion.
     """
     best: Search | None = None
     evaluations = 0
@@ -484,15 +484,16 @@ def _search(objective: Criterion, starts: list[FloatArray], control: LmerControl
     doubtful = is_singular(objective, best.model.phi) or (
         nearly_zero(objective, starts[0], best.model.phi) and expected_decrease(best.model) <= CERTIFIED_DECREASE
     )
-    if doubtful and evaluations < control.max_evaluations:
-        start = second_start(objective, best.model.phi)
-        if attempted(objective, start)[0] is not None:
-            most = min(control.max_evaluations - evaluations, MOST_AGAIN)
-            search = minimise(objective, start, control.tolerance, most)
-            evaluations += search.evaluations
-            if most == MOST_AGAIN and search.evaluations >= most:
-                search = replace(search, message=NO_END)
-            best = lower_end(best, search)
+    if doubtful:
+        left = min(control.max_evaluations - evaluations, MOST_AGAIN)
+        for start in further_starts(objective, best.model.phi):
+            if left > 0 and attempted(objective, start)[0] is not None:
+                search = minimise(objective, start, control.tolerance, left)
+                left -= search.evaluations
+                evaluations += search.evaluations
+                if left <= 0 and evaluations < control.max_evaluations:
+                    search = replace(search, message=NO_END)
+                best = lower_end(best, search)
     return replace(best, evaluations=evaluations)
 
 

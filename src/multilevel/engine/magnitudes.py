@@ -38,7 +38,7 @@ def check_magnitudes(design: Design, moments: ColumnMoments) -> None:
         if not ordinary[place]:
             raise DataError(
                 f"{what} has values of the order of {sizes[place]:.0e}; squares of numbers beyond {LARGEST:.0e}, or below"
-                f" {1.0 / LARGEST:.0e}, cannot be represented: give it in other units."
+                f" {1.0 / LARGEST:.0e}, cannot be held: give it in other units."
             )
     for place, what in _names(design):
         if not usual[place]:
@@ -60,7 +60,7 @@ def check_responses(responses: FloatArray) -> None:
     if refused.size:
         raise DataError(
             f"The new response number {int(refused[0])} (counted from 0) has values of the order of {sizes[refused[0]]:.0e};"
-            f" squares of numbers beyond {LARGEST:.0e}, or below {1.0 / LARGEST:.0e}, cannot be represented: give it in other units."
+            f" squares of numbers beyond {LARGEST:.0e}, or below {1.0 / LARGEST:.0e}, cannot be held: give it in other units."
         )
 
 

@@ -2,7 +2,7 @@
 
 A criterion can have several minima, most of them with different variances at zero. A minimum with all variances well above zero is
 left alone; one on the boundary need not be the lowest, nor one close to it where the search began close to it. There a second one
-starts from where the first did not go: variances that it left at zero are large, and the others as large as the residual's.
+starts from where the first did not go: variances that it left at zero are large, and the others small.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ from multilevel.engine.start import SMALLEST
 
 FloatArray = npt.NDArray[np.float64]
 
-LARGE = 3.0
-"""Relative standard deviation at which a second search starts what the first one left at zero."""
+MOST_AGAIN = 180
+"""The most evaluations of further searches."""
 
-MOST_AGAIN = 150
-"""The most evaluations of a second search."""
+SEVERAL_PARAMETERS = 4
+"""More than a single intercept and slope have."""
 
 FEW_EFFECTS = 2000
 """With more random effects than this a minimum inside is not doubted."""
+
+
+def _has_few_effects(objective: Criterion) -> bool:
+    return sum(block.size * block.n_levels for block in objective.products.plan.blocks) <= FEW_EFFECTS
 
 
 def _smallest_deviation(parameters: Parameters, phi: FloatArray) -> float:
@@ -42,22 +46,27 @@ def nearly_zero(objective: Criterion, start: FloatArray, end: FloatArray) -> boo
 
     The guess is kept off zero; where it lies at that limit, the search may have stayed near by for no other reason.
     """
-    plan = objective.products.plan
-    if sum(block.size * block.n_levels for block in plan.blocks) > FEW_EFFECTS:
+    if not _has_few_effects(objective):
         return False
-    parameters = plan.parameters
-    return (
-        _smallest_deviation(parameters, start) <= SMALLEST * (1.0 + 1e-6)
-        and _smallest_deviation(parameters, end) <= 2.0 * SMALLEST
-    )
-
-
-def second_start(objective: Criterion, end: FloatArray) -> FloatArray:
-    """Return the covariance parameters of the identity, scales that ended at zero at `LARGE`, and an end's residual parameters."""
     parameters = objective.products.plan.parameters
-    start = parameters.start()
-    ended = parameters.pivots & (np.abs(end[: start.size]) < SMALL_PIVOT)
-    return np.concatenate([np.where(ended, LARGE * start, start), end[start.size :]])
+    small = np.abs(end[: parameters.n_theta][parameters.pivots]).min() <= 2.0 * SMALLEST
+    return bool(small) and _smallest_deviation(parameters, start) <= SMALLEST * (1.0 + 1e-6)
+
+
+def further_starts(objective: Criterion, end: FloatArray) -> list[FloatArray]:
+    """Return where to search again.
+
+    First with scales that ended at zero large and all else small; for models of several terms and few random effects, which are
+    cheap and have more minima, with all else as in the identity besides, and so where no scale ended at zero. Residual parameters
+    stay at the end's.
+    """
+    parameters = objective.products.plan.parameters
+    own, identity = end[: parameters.n_theta], parameters.start()
+    at_zero = parameters.pivots & (np.abs(own) < SMALL_PIVOT)
+    starts = [np.where(at_zero, 5.0 * identity, 0.3 * own)] if at_zero.any() else []
+    if not starts or (parameters.n_theta >= SEVERAL_PARAMETERS and _has_few_effects(objective)):
+        starts.append(np.where(at_zero, 3.0 * identity, identity))
+    return [np.concatenate([start, end[parameters.n_theta :]]) for start in starts]
 
 
 def lower_end(first: Search, second: Search) -> Search:

@@ -103,7 +103,7 @@ class NewFits(Estimates):
         Notes
         -----
         With a single grouping factor each response is searched for once, from the covariances of this fit; `refit`, and other
-        models here, search a second time from elsewhere where a variance ends at zero.
+        models here, search again from elsewhere where a variance ends at zero.
 
         Examples
         --------
