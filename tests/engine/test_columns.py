@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -136,3 +136,115 @@ def test_scaling_maps_back_and_forth():
     assert scaling.constant == -1
     np.testing.assert_array_equal(scaling.shift, 0.0)
     assert scaling.scale[2] == 1.0
+
+
+POWERS = st.integers(-150, 150)
+UNIT_MODELS = [
+    ("y ~ year + income + tiny + (income | g)", {}),
+    ("y ~ year + income + tiny + (1 | g) + (1 | h)", {}),
+    ("y ~ year + income + (income || g)", {"weights": "w"}),
+    ("y ~ year + income + (1 | g)", {"offset": "shift"}),
+]
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from(UNIT_MODELS), st.sampled_from(["y", "year", "income", "w"]), POWERS)
+def test_any_units_give_the_same_t_and_degrees_of_freedom(model, name, power):
+    formula, options = model
+    frame = simulated().assign(w=1.0 + np.arange(240) % 3, shift=0.3 * np.arange(240) % 7)
+    moved = frame.assign(**{name: frame[name] * 10.0**power})
+    if name == "y":
+        moved["shift"] = frame["shift"] * 10.0**power
+    fit, other = (ml.lmer(formula, data, **options) for data in (frame, moved))
+    np.testing.assert_allclose(
+        other.fixef / other.standard_errors, fit.fixef / fit.standard_errors, rtol=1e-6, atol=1e-8
+    )
+    for ddf in ("satterthwaite", "kenward-roger"):
+        found, expected = (ml.anova(own, ddf=ddf).to_frame() for own in (other, fit))
+        columns = [column for column in expected.select_dtypes("number") if not column.endswith("squares")]
+        columns = [column for column in columns if not column.startswith(("sum", "mean"))]
+        np.testing.assert_allclose(found[columns], expected[columns], rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("column", ["y", "income", "w"])
+@pytest.mark.parametrize("unit", [1e-150, 1e150])
+def test_what_else_does_not_depend_on_units(column, unit):
+    frame = simulated().assign(w=1.0 + np.arange(240) % 3)
+    fit, other = (
+        ml.lmer("y ~ year + income + (income | g)", data, weights="w")
+        for data in (frame, frame.assign(**{column: frame[column] * unit}))
+    )
+    errors = [own.standard_errors.to_numpy()[:, None] for own in (fit, other)]
+    names = list(fit.fixef.index)
+    for method in ("profile", "wald"):
+        found, expected = (
+            (own.confint(method=method).loc[names].to_numpy() - own.fixef.to_numpy()[:, None]) / error
+            for own, error in zip((other, fit), errors[::-1], strict=True)
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    robust, own = (f.fixef / np.sqrt(np.diag(f.vcov("CR2"))) for f in (other, fit))
+    np.testing.assert_allclose(robust, own, rtol=1e-6)
+    np.testing.assert_allclose(other.predict() / fit.predict(), unit if column == "y" else 1.0, rtol=1e-6)
+    assert str(other.summary())
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        ({"y": 1e200}, {}, "response 'y' has values"),
+        ({"y": 1e-170}, {}, "response 'y' has values"),
+        ({"income": 1e200}, {}, "column 'income' has values"),
+        ({"income": 1e-160}, {}, "column 'income' has values"),
+        ({"income": 1e-120, "y": 1e120}, {}, "has an effect on the response"),
+        ({}, {"weights": 1e-320}, "multiply all weights"),
+    ],
+)
+def test_numbers_beyond_what_squares_can_hold_are_refused(change, options, words):
+    frame = simulated()
+    frame = frame.assign(**{name: frame[name] * unit for name, unit in change.items()})
+    options = {name: np.full(240, value) for name, value in options.items()}
+    with pytest.raises(ml.DataError, match=words):
+        ml.lmer("y ~ income + tiny + (income | g)", frame, **options)
+
+
+def test_weights_too_different_are_refused():
+    weights = np.where(np.arange(240) == 7, 1e40, 1.0)
+    with pytest.raises(ml.DataError, match="weights reach from"):
+        ml.lmer("y ~ income + (1 | g)", simulated(), weights=weights)
+
+
+def test_responses_beyond_what_squares_can_hold_are_refused():
+    fit = ml.lmer("y ~ income + (1 | g)", simulated())
+    with pytest.raises(ml.DataError, match="number 1"):
+        fit.refit_many([fit.get_me("y"), 1e200 * fit.get_me("y")])
+
+
+@pytest.mark.parametrize("dtype", [np.uint64, np.int64])
+def test_whole_numbers_that_floating_point_does_not_tell_apart_are_refused(dtype):
+    frame = simulated()
+    large = np.iinfo(dtype).max - np.arange(240).astype(dtype)
+    with pytest.raises(ml.DataError, match="subtract a common number"):
+        ml.lmer("big ~ income + (1 | g)", frame.assign(big=large))
+    with pytest.raises(ml.DataError, match="subtract a common number"):
+        ml.lmer("y ~ big + (1 | g)", frame.assign(big=large))
+    wide = large // dtype(2) + (np.arange(240) % 17).astype(dtype) * dtype(10**15)
+    assert ml.lmer("y ~ big + (1 | g)", frame.assign(big=wide)).convergence.converged
+
+
+@pytest.mark.parametrize("start", [float("nan"), float("inf"), 1e8, 1e300, -1e9])
+def test_starts_out_of_reach_are_refused(start):
+    with pytest.raises(ml.ControlError, match="start"):
+        ml.lmer("y ~ income + (1 | g)", simulated(), control=ml.LmerControl(start=(start,)))
+
+
+def test_contrasts_of_columns_in_different_units_keep_their_rank():
+    frame = simulated()
+    fit, other = (
+        ml.lmer("y ~ income + tiny + (1 | g)", data) for data in (frame, frame.assign(tiny=frame.tiny * 1e-12))
+    )
+    test = [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    found, expected = (ml.contrast_test(own, test, joint=True) for own in (other, fit))
+    assert found["df_numerator"].tolist() == expected["df_numerator"].tolist() == [2]
+    # The degrees of freedom depend a little on how the contrasts are made independent.
+    np.testing.assert_allclose(found["statistic"], expected["statistic"], rtol=1e-8)
+    np.testing.assert_allclose(found["p_value"], expected["p_value"], rtol=1e-3)

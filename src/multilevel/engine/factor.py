@@ -25,6 +25,10 @@ from multilevel.errors import DataError
 FloatArray = npt.NDArray[np.float64]
 
 
+NO_DIGITS = 1e6
+"""With relative random effects above this, what they leave of the fixed effects' columns is rounding."""
+
+
 def gemm(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return a·b through SciPy's BLAS, in C order."""
     result: FloatArray = dgemm(1.0, b.T, a.T).T
@@ -174,6 +178,11 @@ def factorise(products: CrossProducts, rows: DenseIndex, factors: list[FloatArra
     else:
         cholesky[:] = dense[:order, :order]
     if order and not cholesky_in_place(cholesky):
+        if max(float(np.abs(lam).max(initial=0.0)) for lam in factors) > NO_DIGITS:
+            raise DataError(
+                "The random effects would be more than a million times larger than the residuals, and no digits are left for the"
+                " rest: check that the response varies within the groups, or subtract the groups' known levels from it."
+            )
         raise DataError(
             "The fixed-effects columns cannot be told apart once the random effects are in the model"
             " (their cross-product matrix is not positive definite); drop or combine some of them."

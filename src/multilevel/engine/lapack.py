@@ -22,7 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 def _routine(name: str, arguments: int) -> Callable[..., None]:
     from scipy.linalg import cython_lapack
 
-    capsule = cython_lapack.__pyx_capi__[name]
+    capsule = vars(cython_lapack)["__pyx_capi__"][name]
     signature = ctypes.pythonapi.PyCapsule_GetName
     signature.restype, signature.argtypes = ctypes.c_char_p, [ctypes.py_object]
     address = ctypes.pythonapi.PyCapsule_GetPointer

@@ -296,8 +296,8 @@ def _row_steps(
     plan: Plan, _shape: ProductShape, columns: FloatArray, right: ColumnScaling, _weights: FloatArray
 ) -> float:
     # Memory that is touched for the first time costs more than a sum.
-    touched = 10.0 * (plan.n_dense + right.places.size) ** 2
-    return touched + columns.shape[0] * float(right.places.size + sum(block.size for block in plan.blocks)) ** 2
+    touched = 10.0 * float(plan.n_dense + right.places.size) ** 2
+    return touched + float(columns.shape[0]) * float(right.places.size + sum(block.size for block in plan.blocks)) ** 2
 
 
 @hears_interrupts(_row_steps)

@@ -89,9 +89,9 @@ def warn_of_lost_digits(rss: float, square: float) -> None:
     if rss < FEW_DIGITS * square:
         digits = max(int(-np.log10(SPACING * square / rss)), 0) if rss > 0 else 0
         warn_caller(
-            f"The random effects explain all but {rss / square:.0e} of the response's variation: at most {digits} digits are left"
-            " for the residual variance and what depends on it; subtract the groups' known levels from it, or check that it"
-            " varies within the groups.",
+            f"The model explains all but {rss / square:.0e} of the response's variation: at most {digits} digits are left"
+            " for the residual variance and what depends on it; check that it varies within"
+            " the groups, or subtract the groups' known levels from it.",
             PrecisionWarning,
         )
 
@@ -100,7 +100,7 @@ def warn_of_few_digits(count: int, total: int) -> None:
     """Warn where that happens to some of many responses."""
     if count:
         warn_caller(
-            f"The random effects explain nearly all of {count} of {total} responses: few digits are left for their residual"
+            f"The model explains nearly all of {count} of {total} responses: few digits are left for their residual"
             " variances and what depends on them.",
             PrecisionWarning,
         )

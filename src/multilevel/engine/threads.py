@@ -169,6 +169,8 @@ def in_pieces(work: Callable[[int, int], None], count: int, threads: int, size: 
     size
         About how many elementary steps each of the range's items takes.
     """
+    if count == 0:
+        return
     main = threading.current_thread() is threading.main_thread()
     if threads <= 1 and (count * size < LONG_WORK or not main):
         work(0, count)

@@ -121,8 +121,11 @@ class NaturalDeviance:
             return cls(objective, tuple(found), np.ones(len(found)), tuple(np.ones(t.structure.size) for t in terms))
         columns = tuple(np.abs(np.diag(term.to_user)) for term in terms)
         unit = 1.0 / objective.products.response_scale
-        sizes = {"sd": lambda p: unit * float(columns[p.term][p.row]), "sigma": lambda _: unit, "cor": lambda _: 1.0}
-        return cls(objective, tuple(found), np.array([sizes[p.kind](p) for p in found]), columns)
+        sizes = [
+            unit * float(columns[p.term][p.row]) if p.kind == "sd" else unit if p.kind == "sigma" else 1.0
+            for p in found
+        ]
+        return cls(objective, tuple(found), np.array(sizes), columns)
 
     def values_of(self, factors: list[FloatArray], sigma: float) -> FloatArray:
         """Return the parameters of relative factors λ (the user's, in the order of theta) and σ, in the user's units."""
