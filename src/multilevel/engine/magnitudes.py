@@ -59,13 +59,8 @@ def check_responses(responses: FloatArray) -> None:
     refused = np.flatnonzero((sizes > 0.0) & ~((sizes > 1.0 / LARGEST) & (sizes < LARGEST)))
     if refused.size:
         raise DataError(
-<<<<<<< HEAD
-            f"The new response number {int(refused[0])} (counted from 0) has values of the order of {sizes[refused[0]]:.0e};"
-            f" squares of numbers beyond {LARGEST:.0e}, or below {1.0 / LARGEST:.0e}, cannot be held: give it in other units."
-=======
             f"The new response number {int(refused[0])} (counted from 0) has values of about {sizes[refused[0]]:.0e}; squares"
             f" of numbers beyond {LARGEST:.0e}, or below {1.0 / LARGEST:.0e}, cannot be represented: give it in other units."
->>>>>>> work-c
         )
 
 
