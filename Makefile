@@ -28,7 +28,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(call install,[plot$(comma)optimizers$(comma)sklearn],dev)
+	$(call install,[plot$(comma)sklearn],dev)
 	@touch $@
 
 comma := ,
