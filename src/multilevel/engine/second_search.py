@@ -22,7 +22,7 @@ MOST_AGAIN = 180
 """The most evaluations of further searches."""
 
 SEVERAL_PARAMETERS = 4
-"""More than a single intercept and slope have."""
+"""More than a single intercept and slope have; with so many the criterion has more minima."""
 
 FEW_EFFECTS = 2000
 """With more random effects than this a minimum inside is not doubted."""
@@ -56,9 +56,9 @@ def nearly_zero(objective: Criterion, start: FloatArray, end: FloatArray) -> boo
 def further_starts(objective: Criterion, end: FloatArray) -> list[FloatArray]:
     """Return where to search again.
 
-    First with scales that ended at zero large and all else small; for models of several terms and few random effects, which are
-    cheap and have more minima, with all else as in the identity besides, and so where no scale ended at zero. Residual parameters
-    stay at the end's.
+    First with scales that ended at zero large and all else small; for models of several parameters and few random effects, which
+    are cheap and have more minima, with all else as in the identity besides, and so where no scale ended at zero. Residual
+    parameters stay at the end's.
     """
     parameters = objective.products.plan.parameters
     own, identity = end[: parameters.n_theta], parameters.start()
