@@ -67,7 +67,7 @@ def is_rounding(left: float, size: float, n_fixed: int) -> bool:
 
 def warn_of_rounded_response(left: float, size: float) -> None:
     """Warn where the response itself has too few digits for what the fixed effects leave of it."""
-    if left < 100.0 * SPACING * size:
+    if 0.0 < left < 100.0 * SPACING * size:
         warn_caller(
             f"The fixed effects explain the response up to {left:.1e}, and numbers as large as {size:.1e} are stored with an error"
             f" of {0.5 * SPACING * size:.1e}: the variances are in part those of rounding; subtract what is known from the response"
