@@ -154,10 +154,10 @@ def _assemble(
     *,
     response_replaced: bool,
 ) -> Design:
-    _check_memory(formula, found)
     coding = Coding(found.variables, _contrasts_by_factor(formula, found, frame, contrasts))
     fixed = coding.code(formula.term_list, fixed=True)
     bar_columns = [coding.code(bar.term_list, fixed=False) for bar in formula.plain_bars]
+    _check_memory(formula, found)
     fixed, *bar_columns = with_distinct_names([fixed, *bar_columns])
     groups = {name: _group(found, name, members) for name, members in found.group_members.items()}
     for name, known in related.items():
