@@ -193,6 +193,10 @@ class Parameters:
         """Return the φ with every relative factor the identity in the engine's columns."""
         return np.concatenate([term.canonical(term.structure.start()) for term in self.terms])
 
+    def user_identity(self) -> FloatArray:
+        """Return the θ with every relative factor the identity in the user's columns."""
+        return np.concatenate([term.structure.reported(term.structure.start()) for term in self.terms])
+
     def block_factors(self, phi: FloatArray) -> list[FloatArray]:
         """Return λ̃ of every block, block-diagonal over the terms in it."""
         result = [np.zeros((size, size)) for size in self.block_sizes]

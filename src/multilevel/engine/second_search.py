@@ -2,7 +2,7 @@
 
 A criterion can have several minima, most of them with different variances at zero. A minimum with all variances well above zero is
 left alone; one on the boundary need not be the lowest, nor one close to it where the search began close to it. There a second one
-starts from where the first did not go: variances that it left at zero are large, and the others small.
+starts from where the first did not go: variances that it left at zero are large.
 """
 
 from __future__ import annotations
@@ -56,17 +56,17 @@ def nearly_zero(objective: Criterion, start: FloatArray, end: FloatArray) -> boo
 def further_starts(objective: Criterion, end: FloatArray) -> list[FloatArray]:
     """Return where to search again.
 
-    First with scales that ended at zero large and all else small; for models of several parameters and few random effects, which
-    are cheap and have more minima, with all else as in the identity besides, and so where no scale ended at zero. Residual
-    parameters stay at the end's.
+    First from the identity, scales that ended at zero three times as large. Models of several parameters and few random effects,
+    which are cheap and have more minima, are searched from the identity in the user's columns besides, where lme4 begins: with
+    columns that are not centred that is another place. Residual parameters stay at the end's.
     """
     parameters = objective.products.plan.parameters
-    own, identity = end[: parameters.n_theta], parameters.start()
-    at_zero = parameters.pivots & (np.abs(own) < SMALL_PIVOT)
-    starts = [np.where(at_zero, 5.0 * identity, 0.3 * own)] if at_zero.any() else []
-    if not starts or (parameters.n_theta >= SEVERAL_PARAMETERS and _has_few_effects(objective)):
-        starts.append(np.where(at_zero, 3.0 * identity, identity))
-    return [np.concatenate([start, end[parameters.n_theta :]]) for start in starts]
+    identity = parameters.start()
+    at_zero = parameters.pivots & (np.abs(end[: identity.size]) < SMALL_PIVOT)
+    starts = [np.where(at_zero, 3.0 * identity, identity)]
+    if identity.size >= SEVERAL_PARAMETERS and _has_few_effects(objective):
+        starts.append(parameters.from_user(parameters.user_identity()))
+    return [np.concatenate([start, end[identity.size :]]) for start in starts]
 
 
 def lower_end(first: Search, second: Search) -> Search:
