@@ -144,7 +144,7 @@ def minimise(
     can_be_exact = objective.products.n_dense <= EXACT_HESSIAN_LIMIT
     exact: bool | None = None
     slow, last, path = 0, np.inf, [model.phi]
-    turns = can_be_exact and isinstance(objective, Objective) and can_turn(objective.parameters)
+    turns = can_be_exact
     while evaluations < most:
         step, decrease = trust_region_step(model.gradient, model.hessian, radius)
         # No change smaller than the rounding error of the criterion can be told from noise.
@@ -163,7 +163,8 @@ def minimise(
                 exact = True
                 continue
             # After many failures a step is short because the radius is.
-            message = OPTIMUM if expected_decrease(model) <= CERTIFIED_DECREASE else TOO_SHORT
+            held = float(np.linalg.norm(step)) > 0.9 * radius
+            message = TOO_SHORT if held and expected_decrease(model) > CERTIFIED_DECREASE else OPTIMUM
             if certify and model.exact and isinstance(objective, Objective) and smallest_curvature(model) < 0.0:
                 model, more = _leave_saddle(objective, model, tolerance, most - evaluations)
                 evaluations += more
@@ -230,7 +231,7 @@ def _go_farther(
 
     Returns a lower point, if one was found, and the evaluations.
     """
-    if turn and isinstance(objective, Objective):
+    if turn and isinstance(objective, Objective) and can_turn(objective.parameters):
         found, evaluations = _leave_saddle(objective, model, tolerance, most)
         return (found if found.value < model.value else None), evaluations
     before = path[max(0, len(path) - 1 - SLOW_STEPS)]
