@@ -210,7 +210,8 @@ def test_terms_written_twice():
     fit = ml.lmer("y ~ x + z + (x || g) + (1 | g)", DATA)
     table = ml.ranova(fit).to_frame()
     assert table.index.tolist() == ["<none>", "(1 | g)", "x in (0 + x | g)", "(1 | g).1"]
-    assert str(ml.step(fit).final_model.formula) == "y ~ x + (1 | g) + (0 + x | g)"
+    # which of the two equal terms goes is a tie
+    assert str(ml.step(fit).final_model.formula) in ("y ~ x + (1 | g) + (0 + x | g)", "y ~ x + (0 + x | g) + (1 | g)")
     caterpillar = random_effects_data(fit, kind="coef")
     assert caterpillar.term.unique().tolist() == ["(Intercept)", "x"]
     assert not caterpillar[["grp", "term"]].duplicated().any()

@@ -40,21 +40,21 @@ NEW = {"f": ["b", "b", "a"], "h": ["v", "u", "v"], "g": [0, 0, 1]}
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"se": True}, {"interval": "prediction"}, {"se": True, "method": "simulation"}]
+    "options", [{}, {"se": True}, {"interval": "prediction"}, {"se": True, "method": "simulation", "rng": 1}]
 )
 @pytest.mark.parametrize("re_formula", [None, False])
 def test_an_empty_cell_has_no_prediction(options, re_formula, fit):
     with pytest.warns(
         ml.RankDeficiencyWarning, match=r"1 of 3 rows of the new data has no prediction.*\(fb:hv\)"
     ) as seen:
-        found = fit.predict(NEW, re_formula=re_formula, rng=1, **options)
+        found = fit.predict(NEW, re_formula=re_formula, **options)
     assert len(seen) == 1
     values = pd.DataFrame(found).to_numpy()
     assert np.isnan(values[0]).all()
     assert np.isfinite(values[1:]).all()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        rest = fit.predict({name: values[1:] for name, values in NEW.items()}, re_formula=re_formula, rng=1, **options)
+        rest = fit.predict({name: values[1:] for name, values in NEW.items()}, re_formula=re_formula, **options)
     if options.get("method") is None:
         np.testing.assert_array_equal(values[1:], pd.DataFrame(rest).to_numpy())
 

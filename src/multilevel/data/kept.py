@@ -90,18 +90,19 @@ class KeptFrame(Frame):
         n_rows: int,
         labels: Any = None,
         replaced: Mapping[str, tuple[FloatArray, BoolArray | None]] | None = None,
+        own_names: Mapping[str, Any] | None = None,
     ) -> None:
         self._kept = columns
         self._kind, self._native, self._labels = kind, None, labels
         self._replaced = replaced or {}
         self._columns = list(columns.columns if isinstance(columns, Frame) else columns)
-        self._own_names = {name: name for name in self._columns}
+        self._own_names = {name: name for name in self._columns} | dict(own_names or {})
         self.n_rows = n_rows
 
     def __getstate__(self) -> tuple[Any, ...]:
         """Return what pickles."""
         kept = self._kept._native.to_native() if isinstance(self._kept, Frame) else self._kept
-        return kept, self._kind, self.n_rows, self._labels, self._replaced
+        return kept, self._kind, self.n_rows, self._labels, self._replaced, self._own_names
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         """Restore."""
@@ -127,7 +128,8 @@ class KeptFrame(Frame):
 
     def with_values(self, name: str, values: FloatArray, rows: BoolArray | None) -> KeptFrame:
         """Return the columns with another one in the place of one of them."""
-        return KeptFrame(self._kept, self._kind, self.n_rows, self._labels, {**self._replaced, name: (values, rows)})
+        replaced = {**self._replaced, name: (values, rows)}
+        return KeptFrame(self._kept, self._kind, self.n_rows, self._labels, replaced, self._own_names)
 
     def take(self, rows: npt.NDArray[np.integer]) -> KeptFrame:
         """Return some of the rows, each as often as it is named."""
@@ -157,22 +159,22 @@ class KeptFrame(Frame):
             series = [nw.Series.from_numpy(n, values, backend=frame.implementation) for n, values in new.items()]
             return frame.with_columns(*series).to_native()
         if self._kind == "mapping":
-            return {name: self._plain(name) for name in self._columns}
+            return {self._own_names[name]: self._plain(name) for name in self._columns}
         import pandas as pd
 
         index = pd.RangeIndex(self.n_rows) if self._labels is None else self._labels
-        return pd.DataFrame({name: self._series(name) for name in self._columns}, copy=False).set_axis(index)
+        columns = {self._own_names[name]: self._series(name) for name in self._columns}
+        return pd.DataFrame(columns, copy=False).set_axis(index)
 
     def within(self, frame: Frame) -> Any:
         """Return a frame of the same kind with these columns as they were and its others as they are."""
         own = self.native()
         if self._kind == "mapping":
-            others = {name: frame.given(name) for name in frame.columns if name not in own}
-            return {name: others.get(name, own.get(name)) for name in dict.fromkeys([*frame.columns, *own])}
+            return {**frame._native, **own}
         if self._kind == "pandas":
             found = frame._native.copy(deep=False)
             for name in own:
-                found[frame.own_name(name) if name in frame else name] = own[name].array
+                found[name] = own[name].array
             return found
         import narwhals.stable.v2 as nw
 
@@ -277,7 +279,8 @@ def keep_columns(
         # These libraries make new columns where others change them.
         return KeptFrame(Frame(frame._native.select(*columns).to_native()), "arrow", frame.n_rows)
     kept = {name: _kept(column, frame.given(name), same, factor) for name, column in columns.items()}
-    return KeptFrame(kept, frame._kind, frame.n_rows, labels)
+    own = {name: frame.own_name(name) for name in kept}
+    return KeptFrame(kept, frame._kind, frame.n_rows, labels, own_names=own)
 
 
 def _kept(

@@ -32,9 +32,9 @@ _NAMES = {"pearson": "Pearson correlations", "spearman": "Spearman correlations"
 @checked
 def covariance(
     frame: Any,
-    columns: str | Iterable[str] | None = None,
+    columns: str | int | Iterable[str | int] | None = None,
     *,
-    by: str | Iterable[str] | None = None,
+    by: str | int | Iterable[str | int] | None = None,
     missing: Missing = "pairwise",
 ) -> Association:
     """Tabulate the covariances of columns, as R's ``cov``.
@@ -79,11 +79,11 @@ def covariance(
 @checked
 def correlation(
     frame: Any,
-    columns: str | Iterable[str] | None = None,
+    columns: str | int | Iterable[str | int] | None = None,
     *,
     method: Method = "pearson",
-    by: str | Iterable[str] | None = None,
-    cluster: str | Iterable[str] | None = None,
+    by: str | int | Iterable[str | int] | None = None,
+    cluster: str | int | Iterable[str | int] | None = None,
     kind: Kind | None = None,
     level: Level = 0.95,
     missing: Missing = "pairwise",
@@ -175,10 +175,10 @@ def correlation(
 
 def _tabulate(
     frame: Any,
-    columns: str | Iterable[str] | None,
+    columns: str | int | Iterable[str | int] | None,
     method: str,
-    by: str | Iterable[str] | None,
-    cluster: str | Iterable[str] | None,
+    by: str | int | Iterable[str | int] | None,
+    cluster: str | int | Iterable[str | int] | None,
     kind: Kind | None,
     level: float,
     missing: Missing,

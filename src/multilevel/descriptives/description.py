@@ -67,7 +67,7 @@ class Description(FrameTable):
 @checked
 def describe(
     frame: Any,
-    columns: str | Iterable[str] | None = None,
+    columns: str | int | Iterable[str | int] | None = None,
     *,
     trim: float = 0.1,
     skew_type: int = 3,
@@ -146,8 +146,8 @@ def describe(
 @checked
 def describe_by(
     frame: Any,
-    by: str | Iterable[str],
-    columns: str | Iterable[str] | None = None,
+    by: str | int | Iterable[str | int],
+    columns: str | int | Iterable[str | int] | None = None,
     *,
     trim: float = 0.1,
     skew_type: int = 3,
@@ -254,7 +254,7 @@ class _Options:
 
 
 def _chosen(
-    data: Frame, columns: str | Iterable[str] | None, without: Sequence[str], factors: str
+    data: Frame, columns: str | int | Iterable[str | int] | None, without: Sequence[str], factors: str
 ) -> tuple[list[Column], list[str]]:
     """Return the columns that are described, and what is said of those that are not."""
     names = [name for name in data.columns if name not in without] if columns is None else as_names(columns, data)

@@ -106,7 +106,7 @@ def _as_name(name: Any, frame: Frame | None) -> str:
     raise DataTypeError(f"Columns are given by their names, not by {name!r}.")
 
 
-def groups_of(frame: Frame, by: str | Iterable[str]) -> Groups:
+def groups_of(frame: Frame, by: str | int | Iterable[str | int]) -> Groups:
     """Return the groups that one or several columns form, in the order of their levels.
 
     Raises
@@ -130,7 +130,7 @@ def groups_of(frame: Frame, by: str | Iterable[str]) -> Groups:
     return Groups(tuple(names), factor, keys, tuple(parts))
 
 
-def hint_of_measured_groups(frame: Frame, by: str | Iterable[str]) -> None:
+def hint_of_measured_groups(frame: Frame, by: str | int | Iterable[str | int]) -> None:
     """Warn of a grouping column that reads like a measured one: the two arguments were exchanged, perhaps."""
     for name in as_names(by):
         if name not in frame or not frame.column(name).is_numeric:
@@ -189,7 +189,7 @@ def numbers_of(column: Column) -> FloatArray:
 
 
 def numeric_columns(
-    frame: Frame, columns: str | Iterable[str] | None, *, without: Sequence[str] = (), logical: bool = True
+    frame: Frame, columns: str | int | Iterable[str | int] | None, *, without: Sequence[str] = (), logical: bool = True
 ) -> dict[str, FloatArray]:
     """Return the columns asked for as numbers; all numeric ones, in order, where none is named.
 

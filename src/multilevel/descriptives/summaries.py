@@ -44,8 +44,8 @@ class GroupSummary(FrameTable):
 @checked
 def group_summary(
     frame: Any,
-    by: str | Iterable[str],
-    columns: str | Iterable[str] | None = None,
+    by: str | int | Iterable[str | int],
+    columns: str | int | Iterable[str | int] | None = None,
     statistics: Summariser | Sequence[Summariser] | Mapping[str, Summariser] = ("n", "mean", "sd"),
 ) -> GroupSummary:
     """Summarise columns in each group, as ``group_by`` and ``summarise`` of R's tidyverse.

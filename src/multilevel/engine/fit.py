@@ -116,7 +116,7 @@ class Convergence:
         """Smallest eigenvalue of the exact Hessian: not negative at a minimum."""
         return float(np.linalg.eigvalsh(self.hessian)[0])
 
-    def inverse_of(self, hessian: FloatArray) -> FloatArray:
+    def _inverse_of(self, hessian: FloatArray) -> FloatArray:
         """Return an inverse of the Hessian, or of one with more parameters, that leaves out directions without curvature."""
         if not self.directions:
             return np.asarray(np.linalg.pinv(hessian, rcond=1e-10, hermitian=True), dtype=np.float64)
@@ -203,9 +203,13 @@ def _not_identified(
         flat = flat_directions(model, np.concatenate([scale, np.ones(delta.size)]))
         moved, found = [], []
         for end in returns_elsewhere(objective, model, flat):
+            change = _moved(objective, model.factor, end.factor)
+            if not change.residual and not any(part.any() for part in change.changes):
+                # Only the residual's correlation is another, where correlations over the data's times are the same.
+                continue
             values = objective.whitened.model.natural(objective.split(end.phi)[1])
             found.append(_other_optimum(objective.products, end.factor, objective.reml, values))
-            moved.append(_moved(objective, model.factor, end.factor))
+            moved.append(change)
         return tuple(moved), tuple(found)
     if not isinstance(objective, Objective):
         return (), ()
@@ -355,9 +359,9 @@ def fit_of_design(design: Design, reml: bool, control: LmerControl, describe: De
         There is no residual variance to estimate.
     """
     check = partial(_check_residual, design)
+    products = cross_products_of(design) if design.residual is None else None
     try:
-        if design.residual is None:
-            products = cross_products_of(design)
+        if products is not None:
             return _fit_from(products, reml, control, _starts(products, control), describe, check)
         return _fit_whitened(design, reml, control, describe, check)
     except DataError:

@@ -36,6 +36,7 @@ from multilevel.formula.structured import ORDERED
 from multilevel.formula.syntax import Name, Node, shortened
 from multilevel.formula.values import Matrix
 from multilevel.formula.variables import ModelVariables, check_values, drop_missing, evaluate_variables, hint_at_text
+from multilevel.size_limits import current_limits
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -154,10 +155,10 @@ def _assemble(
     *,
     response_replaced: bool,
 ) -> Design:
+    _check_memory(formula, found)
     coding = Coding(found.variables, _contrasts_by_factor(formula, found, frame, contrasts))
     fixed = coding.code(formula.term_list, fixed=True)
     bar_columns = [coding.code(bar.term_list, fixed=False) for bar in formula.plain_bars]
-    _check_memory(formula, found)
     fixed, *bar_columns = with_distinct_names([fixed, *bar_columns])
     groups = {name: _group(found, name, members) for name, members in found.group_members.items()}
     for name, known in related.items():
@@ -230,7 +231,8 @@ def _check_memory(formula: Formula, found: ModelVariables) -> None:
     for terms in (formula.term_list, *(bar.term_list for bar in formula.plain_bars)):
         widths = [math.prod(counts[deparse(node)] for node in term.variables) for term in terms.terms]
         total = sum(widths) + 1
-        if total < MANY_COLUMNS:
+        # So many columns are refused by their limit, which is the same on every machine.
+        if total < MANY_COLUMNS or total > current_limits().columns:
             continue
         widest = terms.terms[widths.index(max(widths))]
         where = "fixed effects" if terms is formula.term_list else "random effects of each level"

@@ -63,11 +63,23 @@ def absent_terms(node: Node) -> list[str]:
         return absent_terms(node.inner)
     if isinstance(node, Unary) and node.op == "-":
         found += _missing(None, node.operand)
-    if isinstance(node, Binary) and node.op in "+-":
-        found += absent_terms(node.left) + absent_terms(node.right)
-        if node.op == "-":
-            found += _missing(node.left, node.right)
+    first, steps = _along(node)
+    if steps:
+        found += absent_terms(first)
+    for step in steps:
+        found += absent_terms(step.right)
+        if step.op == "-":
+            found += _missing(step.left, step.right)
     return list(dict.fromkeys(found))
+
+
+def _along(node: Node) -> tuple[Node, list[Binary]]:
+    """Return what a sum begins with and its steps: a sum may have thousands of terms, too many to go into one in another."""
+    steps: list[Binary] = []
+    while isinstance(node, Binary) and node.op in "+-" and not is_bar(node):
+        steps.append(node)
+        node = node.left
+    return node, steps[::-1]
 
 
 def _missing(left: Node | None, right: Node) -> list[str]:
@@ -91,8 +103,10 @@ def _bars(node: Node, adding: bool = True) -> Iterator[tuple[Node, bool]]:
     elif isinstance(node, Unary):
         yield from _bars(node.operand, adding != (node.op == "-"))
     elif isinstance(node, Binary) and node.op in "+-":
-        yield from _bars(node.left, adding)
-        yield from _bars(node.right, adding != (node.op == "-"))
+        first, steps = _along(node)
+        yield from _bars(first, adding)
+        for step in steps:
+            yield from _bars(step.right, adding != (step.op == "-"))
 
 
 def _replaced(node: Node, instead: Mapping[Node, Node], *, removing: bool = False, adding: bool = True) -> Node:
@@ -105,9 +119,12 @@ def _replaced(node: Node, instead: Mapping[Node, Node], *, removing: bool = Fals
         turned = adding != (node.op == "-")
         return Unary(node.op, _replaced(node.operand, instead, removing=removing, adding=turned))
     if isinstance(node, Binary) and node.op in "+-":
-        turned = adding != (node.op == "-")
-        left = _replaced(node.left, instead, removing=removing, adding=adding)
-        return Binary(node.op, left, _replaced(node.right, instead, removing=removing, adding=turned))
+        first, steps = _along(node)
+        found = _replaced(first, instead, removing=removing, adding=adding)
+        for step in steps:
+            turned = adding != (step.op == "-")
+            found = Binary(step.op, found, _replaced(step.right, instead, removing=removing, adding=turned))
+        return found
     return node
 
 

@@ -121,7 +121,7 @@ def residual_interval(fit: LinearMixedModel, level: float = 0.95) -> pd.DataFram
     found, names = fit._engine.residual, list(fit.residual_parameters.index)
     numbers = np.empty((len(names), 2))
     if found is not None:
-        covariance = 2.0 * fit.convergence.inverse_of(fit.convergence.hessian)
+        covariance = 2.0 * fit.convergence._inverse_of(fit.convergence.hessian)
         reach = float(ndtri(0.5 + level / 2)) * np.sqrt(np.diag(covariance)[-found.delta.size :])
         reach[moving_parameters(fit)[-reach.size :]] = np.nan
         for side, sign in enumerate((-1.0, 1.0)):

@@ -95,7 +95,7 @@ def _satterthwaite_model(fit: EngineFit) -> SatterthwaiteModel:
     hessian[:total, :total] = fit.convergence.hessian + np.outer(cross, cross) / df
     hessian[:total, total] = hessian[total, :total] = cross
     hessian[total, total] = df
-    covariance = 2.0 * fit.convergence.inverse_of(hessian)
+    covariance = 2.0 * fit.convergence._inverse_of(hessian)
     return SatterthwaiteModel(vcov, derivatives, covariance)
 
 

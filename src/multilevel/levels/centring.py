@@ -34,8 +34,8 @@ FrameT = TypeVar("FrameT")
 @checked
 def demean(
     frame: FrameT,
-    columns: str | Iterable[str],
-    by: str | Iterable[str],
+    columns: str | int | Iterable[str | int],
+    by: str | int | Iterable[str | int],
     *,
     grand_mean: bool = False,
     suffix_between: str = "_between",
@@ -135,7 +135,11 @@ def demean(
 
 @checked
 def group_mean(
-    frame: FrameT, columns: str | Iterable[str], by: str | Iterable[str], *, suffix: str = "_mean"
+    frame: FrameT,
+    columns: str | int | Iterable[str | int],
+    by: str | int | Iterable[str | int],
+    *,
+    suffix: str = "_mean",
 ) -> FrameT:
     """Add the cluster's mean of a variable to every row, the contextual variable ``x_mean`` of ``x``.
 
@@ -191,8 +195,8 @@ def group_mean(
 @checked
 def center(
     frame: FrameT,
-    columns: str | Iterable[str] | None = None,
-    by: str | Iterable[str] | None = None,
+    columns: str | int | Iterable[str | int] | None = None,
+    by: str | int | Iterable[str | int] | None = None,
     *,
     at: Literal["mean", "median"] | float = "mean",
     suffix: str | None = None,
@@ -292,7 +296,7 @@ def _means(values: FloatArray, groups: Groups) -> FloatArray:
     return np.append(means, np.nan)[groups.codes]
 
 
-def _variables(data: Frame, columns: str | Iterable[str]) -> dict[str, FloatArray]:
+def _variables(data: Frame, columns: str | int | Iterable[str | int]) -> dict[str, FloatArray]:
     """Return the variables as numbers, text and categories as one indicator for each level."""
     found = {}
     for name in as_names(columns, data):

@@ -58,7 +58,11 @@ class VarianceByLevel(FrameTable):
 
 @checked
 def variance_by_level(
-    frame: Any, columns: str | Iterable[str] | None, by: str | Iterable[str], *, method: Estimator = "anova"
+    frame: Any,
+    columns: str | int | Iterable[str | int] | None,
+    by: str | int | Iterable[str | int],
+    *,
+    method: Estimator = "anova",
 ) -> VarianceByLevel:
     """Split the variance of variables by level, with intraclass correlations and design effects.
 

@@ -9,12 +9,12 @@ from multilevel.descriptives.groups import Groups, as_names, groups_of, say_miss
 from multilevel.errors import DataError
 
 
-def is_nested(frame: Frame, by: str | Iterable[str]) -> bool:
+def is_nested(frame: Frame, by: str | int | Iterable[str | int]) -> bool:
     """Tell whether a slash says that factors are nested; one that belongs to a column's own name does not."""
     return any("/" in name and name not in frame for name in as_names(by, frame))
 
 
-def grouping_factors(frame: Frame, by: str | Iterable[str]) -> list[Groups]:
+def grouping_factors(frame: Frame, by: str | int | Iterable[str | int]) -> list[Groups]:
     """Return each grouping factor, and for ``"a/b"`` those of ``a`` and of ``a:b``, outermost first.
 
     Parameters

@@ -64,9 +64,9 @@ class Standardizer:
     def of(
         cls,
         frame: Any,
-        columns: str | Iterable[str] | None = None,
+        columns: str | int | Iterable[str | int] | None = None,
         *,
-        by: str | Iterable[str] | None = None,
+        by: str | int | Iterable[str | int] | None = None,
         robust: bool = False,
         two_sd: bool = False,
         weights: Any = None,
@@ -159,7 +159,7 @@ class Standardizer:
         result: FrameT = with_columns(frame, new)
         return result
 
-    def inverse(self, frame: FrameT, columns: str | Iterable[str] | None = None) -> FrameT:
+    def inverse(self, frame: FrameT, columns: str | int | Iterable[str | int] | None = None) -> FrameT:
         """Return data with standardized columns back in their units.
 
         Parameters
@@ -213,9 +213,9 @@ class Standardizer:
 @checked
 def standardize(
     frame: FrameT,
-    columns: str | Iterable[str] | None = None,
+    columns: str | int | Iterable[str | int] | None = None,
     *,
-    by: str | Iterable[str] | None = None,
+    by: str | int | Iterable[str | int] | None = None,
     robust: bool = False,
     two_sd: bool = False,
     weights: Any = None,

@@ -36,7 +36,7 @@ class ClusterSizes(FrameTable):
 
 
 @checked
-def cluster_sizes(frame: Any, by: str | Iterable[str]) -> ClusterSizes:
+def cluster_sizes(frame: Any, by: str | int | Iterable[str | int]) -> ClusterSizes:
     """Count the clusters and their rows, and say whether factors are nested or crossed.
 
     Parameters

@@ -91,7 +91,9 @@ class HeterogeneityCheck(FrameTable):
 
 
 @checked
-def variable_levels(frame: Any, by: str | Iterable[str], columns: str | Iterable[str] | None = None) -> VariableLevels:
+def variable_levels(
+    frame: Any, by: str | int | Iterable[str | int], columns: str | int | Iterable[str | int] | None = None
+) -> VariableLevels:
     """Find the level at which each variable varies: constant within which grouping factors, and how much lies between.
 
     Parameters
@@ -220,7 +222,7 @@ def _sentence(row: dict[str, Any], factors: list[Groups]) -> str:
 
 @checked
 def check_heterogeneity_bias(
-    frame: Any, columns: str | Iterable[str] | None, by: str | Iterable[str]
+    frame: Any, columns: str | int | Iterable[str | int] | None, by: str | int | Iterable[str | int]
 ) -> HeterogeneityCheck:
     """Find the predictors that vary both within clusters and between them, as R's ``performance::check_heterogeneity_bias``.
 

@@ -117,7 +117,8 @@ class LevelEffects(Estimates):
 
         beta, names = self._engine.beta, self._design.fixed_names
         result = {}
-        for group, effects in self.ranef().groups.items():
+        modes_of = self.ranef()
+        for group, effects in modes_of.groups.items():
             columns = coefficient_columns(self, group)
             values = np.zeros((len(effects.levels), len(columns)))
             values[:, : beta.size] = beta
@@ -126,8 +127,9 @@ class LevelEffects(Estimates):
             places = [at.index(place) for t in terms for place in self._terms[t].columns]
             for place, modes in zip(places, effects.modes.T, strict=True):
                 values[:, place] += modes
-            index = pd.Index(effects.levels, name=group)
-            result[group] = pd.DataFrame(values, index=index, columns=[*names, *list(columns.values())[beta.size :]])
+            result[group] = pd.DataFrame(
+                values, index=modes_of[group].index, columns=[*names, *list(columns.values())[beta.size :]]
+            )
         return result
 
     def coef_standard_errors(self) -> dict[str, pd.DataFrame]:

@@ -199,7 +199,7 @@ def effective_parameters(fit: EngineFit) -> tuple[float, float]:
     pairs = u.T @ scores - scores.T @ effects
     crossed = u.T @ g - scores.T @ modes
     slopes = u.T @ g
-    inverse = fit.convergence.inverse_of(fit.convergence.hessian)
+    inverse = fit.convergence._inverse_of(fit.convergence.hessian)
     c = objective.residual_df / factor.rss
     correction = 2.0 * c * float((inverse * (pairs - np.outer(crossed, slopes) / factor.rss)).sum())
     return trace, correction
