@@ -85,7 +85,8 @@ def test_a_response_of_too_few_digits_is_warned_about():
     data = columns()
     with pytest.warns(ml.PrecisionWarning, match="stored with an error"):
         ml.lmer("y ~ x + (1 | g)", {**data, "y": 1e6 * data["x"] + 4e-8 * data["noise"]})
-    with pytest.warns(ml.PrecisionWarning, match="stored with an error"):
+    # eight steps of the numbers near 1e12: no more than rounding beside the fixed effects
+    with pytest.raises(ml.DataError, match="give y exactly"):
         ml.lmer("y ~ x + (1 | g)", {**data, "y": 1e12 + 1e-3 * data["noise"]})
 
 
@@ -97,7 +98,10 @@ def test_random_effects_that_leave_no_digits_are_warned_about():
         pytest.warns(ml.ConvergenceWarning),
     ):
         ml.lmer("y ~ x + (1 | g)", {**data, "y": levels + 1e-7 * np.random.default_rng(2).normal(size=240)})
-    with pytest.warns(ml.ConvergenceWarning, match="the residual variance runs to zero"):
+    with (
+        pytest.warns(ml.PrecisionWarning, match="explains all but"),
+        pytest.warns(ml.ConvergenceWarning, match="the residual variance runs to zero"),
+    ):
         ml.lmer("y ~ x + (1 | g)", {**data, "y": 1e6 * levels + 1e-3 * data["noise"]})
 
 

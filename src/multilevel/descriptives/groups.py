@@ -132,7 +132,7 @@ def groups_of(frame: Frame, by: str | int | Iterable[str | int]) -> Groups:
 
 def hint_of_measured_groups(frame: Frame, by: str | int | Iterable[str | int]) -> None:
     """Warn of a grouping column that reads like a measured one: the two arguments were exchanged, perhaps."""
-    for name in as_names(by):
+    for name in as_names(by, frame):
         if name not in frame or not frame.column(name).is_numeric:
             continue
         column = frame.column(name)
