@@ -36,8 +36,8 @@ comma := ,
 demo: $(VENV)/.demo  ## fit a real data set, print its summary and draw a picture (demo/caterpillar.png)
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.dev  ## run the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGUMENTS)
+test: $(VENV)/.dev  ## run the tests, on all cores
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGUMENTS)
 
 lint: $(VENV)/.dev  ## check style
 	$(BIN)/ruff check .
