@@ -184,7 +184,7 @@ def test_bad_options_are_refused():
         ml.describe(data, factors="dummies")
     with pytest.raises(ml.UnknownColumnError, match="no column named 'X'"):
         ml.describe(data, ["X"])
-    with pytest.raises(ml.DataTypeError, match="columns must be a text, a list of texts or None; 3 is not one"):
+    with pytest.raises(ml.DataTypeError, match="Columns are given by their names, not by 3"):
         ml.describe(data, [3])
     with pytest.raises(ml.DataError, match="no column to describe"):
         ml.describe(data, "f", factors="omit")

@@ -85,8 +85,7 @@ def test_a_response_of_too_few_digits_is_warned_about():
     data = columns()
     with pytest.warns(ml.PrecisionWarning, match="stored with an error"):
         ml.lmer("y ~ x + (1 | g)", {**data, "y": 1e6 * data["x"] + 4e-8 * data["noise"]})
-    # eight steps of the numbers near 1e12: no more than rounding beside the fixed effects
-    with pytest.raises(ml.DataError, match="give y exactly"):
+    with pytest.warns(ml.PrecisionWarning, match="stored with an error"):
         ml.lmer("y ~ x + (1 | g)", {**data, "y": 1e12 + 1e-3 * data["noise"]})
 
 

@@ -24,7 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 SUSPECT = 1e-6
 """A residual standard deviation below this share of the response's size is worth a look at the rows."""
 
-ROUNDING = 2e-15
+ROUNDING = 1e-15
 """What is left is rounding error if it is below this share of the numbers that it is left of."""
 
 LARGE = 1e3
