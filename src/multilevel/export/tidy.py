@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from multilevel.model.fitted import LinearMixedModel
 
-EffectName = Literal["fixed", "ran_pars", "ran_vals", "ran_coefs"]
 EFFECTS = ("fixed", "ran_pars", "ran_vals", "ran_coefs")
 SCALES = {"sdcor": ("sd", "cor"), "vcov": ("var", "cov")}
 CONF_METHODS = ("wald", "profile", "bootstrap")

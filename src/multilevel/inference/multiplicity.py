@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 
 from multilevel.errors import ControlError
 
 FloatArray = npt.NDArray[np.float64]
-Adjustment = Literal["tukey", "holm", "hochberg", "bonferroni", "sidak", "fdr", "none"]
 
 ADJUSTMENTS = ("tukey", "holm", "hochberg", "bonferroni", "sidak", "fdr", "none")
 

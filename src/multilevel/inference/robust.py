@@ -9,7 +9,7 @@ with covariances δᵢⱼGᵢᵀVᵢGᵢ − (GᵢᵀXᵢ)M(GⱼᵀXⱼ)ᵀ: eve
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from multilevel.model.fitted import LinearMixedModel
 
 FloatArray = npt.NDArray[np.float64]
-RobustKind = Literal["CR0", "CR1", "CR1S", "CR2"]
 
 KINDS = ("CR0", "CR1", "CR1S", "CR2")
 
