@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from multilevel.arguments import Count, Level, Seed, checked, checked_methods, idle
-from multilevel.quality.replicates import interval_of, replicate_variances
+from multilevel.arguments import Count, Level, Seed, checked, checked_methods
+from multilevel.quality.replicates import interval_of, only_with_ci, replicate_variances
 from multilevel.quality.shown import Shown, decimal_cells
 from multilevel.quality.variance import variance_decomposition
 from multilevel.reporting.tables import Table
@@ -77,15 +77,7 @@ class IntraclassCorrelation(Shown):
 
 
 @checked
-@idle(
-    "n",
-    "rng",
-    "threads",
-    "interval",
-    "progress",
-    when=lambda given: given["ci"] is None,
-    why="they are for the bootstrap that ci= asks for",
-)
+@only_with_ci
 def icc(
     fit: LinearMixedModel,
     by_group: bool = False,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from multilevel.arguments import Count, Level, Seed, checked, checked_methods, idle
+from multilevel.arguments import Count, Level, Seed, checked, checked_methods
 from multilevel.errors import ControlError, DataError
 from multilevel.quality.multilevel_r_squared import reduction_by_level, rights_sterba, snijders_bosker
-from multilevel.quality.replicates import interval_of, replicate_variances
+from multilevel.quality.replicates import interval_of, only_with_ci, replicate_variances
 from multilevel.quality.shown import Shown, decimal_cells
 from multilevel.quality.variance import variance_decomposition
 from multilevel.reporting.tables import Table
@@ -105,15 +105,7 @@ _NAMES = {
 
 
 @checked
-@idle(
-    "n",
-    "rng",
-    "threads",
-    "interval",
-    "progress",
-    when=lambda given: given["ci"] is None,
-    why="they are for the bootstrap that ci= asks for",
-)
+@only_with_ci
 def r2(
     fit: LinearMixedModel,
     method: RSquaredMethod = "nakagawa",

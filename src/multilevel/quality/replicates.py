@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from multilevel.arguments import Seed
+from multilevel.arguments import Seed, idle
 from multilevel.errors import ControlError
 from multilevel.inference.bootstrap import bootstrap
 from multilevel.inference.intervals import check_level, replicate_interval
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 INTERVALS = ("percentile", "basic", "normal")
+
+only_with_ci = idle(
+    "n",
+    "rng",
+    "threads",
+    "interval",
+    "progress",
+    when=lambda given: given["ci"] is None,
+    why="they are for the bootstrap that ci= asks for",
+)
+"""Refuses the options of the bootstrap where no interval is asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
